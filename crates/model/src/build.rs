@@ -1,0 +1,55 @@
+//! Builds: one run of the builder over one source.
+
+use crate::{AccountId, AppId, BuildId, ReleaseId, SlugId, Timestamp};
+
+/// How far a build has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildStatus {
+    /// Queued or running.
+    Pending,
+    /// A slug was made and released.
+    Succeeded,
+    /// No slug came of it; the reason is in its output.
+    Failed,
+}
+
+impl BuildStatus {
+    /// The API's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One run of the builder.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// Its id.
+    pub id: BuildId,
+    /// Whose app.
+    pub app: AppId,
+    /// Who asked for it.
+    pub actor: AccountId,
+    /// The actor's e-mail, read along.
+    pub actor_email: String,
+    /// Where it stands.
+    pub status: BuildStatus,
+    /// Source archive (tar.gz) in the blob store: lower-case hex SHA-256.
+    pub source_blob: String,
+    /// Version the source was given by its sender: a commit for git pushes.
+    pub source_version: Option<String>,
+    /// Stack it is built on.
+    pub stack: String,
+    /// The slug, once made.
+    pub slug: Option<SlugId>,
+    /// The release, once made.
+    pub release: Option<ReleaseId>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}

@@ -1,0 +1,36 @@
+//! The words of the platform and its pure rules.
+//!
+//! Every other room speaks in these types. Nothing here does input or output, is async, reads a
+//! clock (except through [`Timestamp::now`], the one door) or knows a wire format.
+
+pub mod account;
+pub mod app;
+pub mod build;
+pub mod codes;
+pub mod config;
+pub mod domain;
+pub mod dyno;
+pub mod formation;
+pub mod ids;
+pub mod log;
+pub mod names;
+pub mod procfile;
+pub mod release;
+pub mod routes;
+pub mod secret;
+pub mod size;
+pub mod slug;
+pub mod time;
+
+pub use account::Account;
+pub use app::App;
+pub use config::ConfigVars;
+pub use dyno::{Dyno, DynoState};
+pub use ids::*;
+pub use log::{LogEntry, LogSink};
+pub use names::{AppName, DynoName, ProcessType};
+pub use release::Release;
+pub use secret::Secret;
+pub use size::DynoSize;
+pub use slug::Slug;
+pub use time::Timestamp;

@@ -1,0 +1,109 @@
+//! Log lines on their way into Logplex.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::{AppId, Timestamp};
+
+/// Which part of the platform speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The app's own dynos, and events of the API (`app[api]`).
+    App,
+    /// The dyno manager, the router, Logplex.
+    Heroku,
+}
+
+impl Source {
+    /// The word in the line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Heroku => "heroku",
+        }
+    }
+}
+
+/// One line of an app's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Whose stream.
+    pub app: AppId,
+    /// When it was said.
+    pub at: Timestamp,
+    /// Which part of the platform speaks.
+    pub source: Source,
+    /// `web.1`, `run.4821`, `router`, `api`.
+    pub process: Arc<str>,
+    /// The text, without its line end.
+    pub text: String,
+}
+
+/// The way into Logplex. It never blocks: when the queue is full a batch is dropped and counted
+/// per app, and Logplex tells the app (L12).
+#[derive(Clone)]
+pub struct LogSink {
+    queue: SyncSender<Vec<LogEntry>>,
+    lost: Arc<Lost>,
+}
+
+/// Lines dropped on the way in, per app, since they were last taken.
+#[derive(Default)]
+pub struct Lost {
+    total: AtomicU64,
+    by_app: Mutex<HashMap<AppId, u64>>,
+}
+
+impl Lost {
+    /// Takes the counts, leaving zero.
+    pub fn take(&self) -> HashMap<AppId, u64> {
+        if self.total.swap(0, Ordering::Relaxed) == 0 {
+            return HashMap::new();
+        }
+        std::mem::take(&mut *self.by_app.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, batch: &[LogEntry]) {
+        let mut by_app = self.by_app.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in batch {
+            *by_app.entry(entry.app).or_default() += 1;
+        }
+        self.total.fetch_add(batch.len() as u64, Ordering::Relaxed);
+    }
+}
+
+impl LogSink {
+    /// A sink and the receiving end that Logplex owns. `batches` bounds the queue.
+    #[must_use]
+    pub fn channel(batches: usize) -> (Self, Receiver<Vec<LogEntry>>, Arc<Lost>) {
+        let (queue, receiver) = sync_channel(batches);
+        let lost = Arc::new(Lost::default());
+        (Self { queue, lost: lost.clone() }, receiver, lost)
+    }
+
+    /// Hands over lines, in order. Never blocks.
+    pub fn send(&self, batch: Vec<LogEntry>) {
+        if batch.is_empty() {
+            return;
+        }
+        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
+            self.queue.try_send(batch)
+        {
+            self.lost.add(&batch);
+        }
+    }
+
+    /// Hands over one line, stamped now.
+    pub fn say(&self, app: AppId, source: Source, process: &str, text: impl Into<String>) {
+        let at = Timestamp::now();
+        self.send(vec![LogEntry { app, at, source, process: process.into(), text: text.into() }]);
+    }
+
+    /// An event of the API: `app[api]: Set A config vars by user X`.
+    pub fn api(&self, app: AppId, text: impl Into<String>) {
+        self.say(app, Source::App, "api", text);
+    }
+}

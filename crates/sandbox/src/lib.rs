@@ -1,0 +1,3 @@
+//! The small privileged program around one dyno (`hythe dyno`), and what it says.
+
+pub mod protocol;
