@@ -25,6 +25,24 @@ impl BuildStatus {
     }
 }
 
+/// What a pending build is doing; for people who look into the machine, and for the start after a
+/// crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildStep {
+    /// Nobody has taken it yet.
+    Queued,
+    /// A builder has taken it and prepares.
+    Claimed,
+    /// Buildpacks are asked who knows the app.
+    Detect,
+    /// Buildpacks compile.
+    Compile,
+    /// The slug is packed and stored.
+    Pack,
+    /// The slug is being released, or was.
+    Release,
+}
+
 /// One run of the builder.
 #[derive(Clone, Debug)]
 pub struct Build {
@@ -38,6 +56,10 @@ pub struct Build {
     pub actor_email: String,
     /// Where it stands.
     pub status: BuildStatus,
+    /// What it is doing, or what it did last.
+    pub step: BuildStep,
+    /// Buildpacks asked for, in order: URLs or `heroku/nodejs`. Empty: detect.
+    pub buildpacks: Vec<String>,
     /// Source archive (tar.gz) in the blob store: lower-case hex SHA-256.
     pub source_blob: String,
     /// Version the source was given by its sender: a commit for git pushes.
