@@ -15,6 +15,7 @@ pub mod ids;
 pub mod log;
 pub mod log_session;
 pub mod names;
+pub mod plan;
 pub mod procfile;
 pub mod release;
 pub mod routes;
