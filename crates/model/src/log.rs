@@ -93,7 +93,15 @@ impl LogSink {
             self.queue.try_send(batch)
         {
             self.lost.add(&batch);
+            // Logplex may just have emptied the queue and looked at the counts before these.
+            self.wake();
         }
+    }
+
+    /// Makes Logplex look up: at the counts of lost lines, or whether it is to stop. A full queue
+    /// needs nothing, for then it has yet to look.
+    pub fn wake(&self) {
+        let _ = self.queue.try_send(Vec::new());
     }
 
     /// Hands over one line, stamped now.

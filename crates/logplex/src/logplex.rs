@@ -1,0 +1,109 @@
+//! The room's door.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use model::log::{Lost, Source};
+use model::{AppId, LogEntry, LogSink, Timestamp};
+
+use crate::config::Config;
+use crate::disk::{self, Disk};
+use crate::intake::Intake;
+use crate::query::Query;
+use crate::session::Session;
+use crate::streams::Streams;
+
+/// Logplex could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log directory cannot be made or read.
+    #[error("cannot open the log directory {path}")]
+    Directory {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The machine refused a thread.
+    #[error("cannot start the log thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Reads the lines of earlier runs and begins to take lines in, on a thread of its own.
+///
+/// # Errors
+/// The directory cannot be used, or no thread be had.
+pub fn start(
+    receiver: Receiver<Vec<LogEntry>>,
+    lost: Arc<Lost>,
+    config: Config,
+) -> Result<Logplex, StartError> {
+    let past = match &config.directory {
+        Some(path) => disk::load(path, &config)
+            .map_err(|source| StartError::Directory { path: path.clone(), source })?,
+        None => Vec::new(),
+    };
+    let disk = Disk::start(&config).map_err(StartError::Thread)?;
+    let streams = Arc::new(Streams::new(past, disk, config));
+    let closing = Arc::new(AtomicBool::new(false));
+    let intake = Intake::new(receiver, lost, streams.clone(), closing.clone());
+    let thread = thread::Builder::new()
+        .name("logplex".to_owned())
+        .spawn(|| intake.run())
+        .map_err(StartError::Thread)?;
+    Ok(Logplex { streams, closing, thread: Arc::new(Mutex::new(Some(thread))) })
+}
+
+/// The log streams of all apps. Clones are the same.
+#[derive(Clone)]
+pub struct Logplex {
+    streams: Arc<Streams>,
+    closing: Arc<AtomicBool>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Logplex {
+    /// Opens a reader of an app's stream. For an app that was forgotten it ends at once.
+    #[must_use]
+    pub fn session(&self, app: AppId, query: Query) -> Session {
+        self.streams.session(app, query)
+    }
+
+    /// Says in an app's stream that the platform was away since `since`, so that lines may be
+    /// missing there.
+    pub fn announce_restart(&self, app: AppId, since: Timestamp) {
+        let text = format!(
+            "The platform was restarted. Messages between {since} and now may be missing or late."
+        );
+        let process = "logplex".into();
+        let at = Timestamp::now();
+        self.streams.append(vec![LogEntry { app, at, source: Source::Heroku, process, text }]);
+    }
+
+    /// An app is gone: its readers end, its lines are deleted, later ones are not kept.
+    pub fn forget(&self, app: AppId) {
+        self.streams.forget(app);
+    }
+
+    /// The server stops: every tail ends, now and from now on, so that connections can be closed
+    /// cleanly. Lines are still taken in until [`shutdown`](Self::shutdown).
+    pub fn end_sessions(&self) {
+        self.streams.close();
+    }
+
+    /// Takes in what waits, writes it to disk and joins the threads. Blocks: call it last, outside
+    /// of async code. `sink` is any sink of the channel; it is used to wake the thread.
+    pub fn shutdown(&self, sink: &LogSink) {
+        self.end_sessions();
+        self.closing.store(true, Ordering::Release);
+        sink.wake();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the log thread panicked; its last lines are lost");
+        }
+        self.streams.disk().shutdown();
+    }
+}
