@@ -213,3 +213,6 @@ impl Writer {
 fn batch_bytes(batch: &Batch) -> usize {
     batch.iter().flat_map(|(_, records)| records).map(|record| record.bytes()).sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use model::log::{Lost, Source};
+use model::log::Lost;
 use model::{AppId, LogEntry, Timestamp};
 
 use crate::streams::Streams;
@@ -73,14 +73,14 @@ impl Intake {
             self.take_in(rest);
         }
         self.losses.note(&self.lost);
-        self.streams.append(self.losses.tell());
+        self.losses.tell(&self.streams);
     }
 
     fn take_in(&mut self, entries: Vec<LogEntry>) {
         self.streams.append(entries);
         self.losses.note(&self.lost);
         if self.losses.are_due() {
-            self.streams.append(self.losses.tell());
+            self.losses.tell(&self.streams);
         }
     }
 
@@ -127,17 +127,8 @@ impl Losses {
         self.tell_at.is_some_and(|at| at <= Instant::now())
     }
 
-    fn tell(&mut self) -> Vec<LogEntry> {
+    fn tell(&mut self, streams: &Streams) {
         self.tell_at = None;
-        self.by_app.drain().map(|(app, loss)| loss.entry(app)).collect()
-    }
-}
-
-impl Loss {
-    fn entry(self, app: AppId) -> LogEntry {
-        let Self { count, since } = self;
-        let text = format!("Error L12: {count} messages dropped since {since}.");
-        let process = "logplex".into();
-        LogEntry { app, at: Timestamp::now(), source: Source::Heroku, process, text }
+        streams.tell_lost(self.by_app.drain().map(|(app, loss)| (app, loss.count, loss.since)));
     }
 }

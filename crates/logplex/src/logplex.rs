@@ -94,16 +94,19 @@ impl Logplex {
         self.streams.close();
     }
 
-    /// Takes in what waits, writes it to disk and joins the threads. Blocks: call it last, outside
+    /// Takes in what waits, ends all tails, writes to disk and joins the threads. Blocks: call it last, outside
     /// of async code. `sink` is any sink of the channel; it is used to wake the thread.
     pub fn shutdown(&self, sink: &LogSink) {
-        self.end_sessions();
         self.closing.store(true, Ordering::Release);
         sink.wake();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the log thread panicked; its last lines are lost");
         }
+        self.end_sessions();
         self.streams.disk().shutdown();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,18 +25,33 @@ pub(crate) struct Record {
     pub source: Source,
     pub process: Arc<str>,
     pub text: Box<str>,
+    /// How many lines this one says are lost (L12); 0 for any other.
+    pub lost: u64,
 }
 
 impl Record {
     /// A line of Logplex's own.
     pub fn note(id: u64, at: Timestamp, text: impl Into<Box<str>>) -> Self {
-        Self { id, at, source: Source::Heroku, process: "logplex".into(), text: text.into() }
+        Self {
+            id,
+            at,
+            source: Source::Heroku,
+            process: "logplex".into(),
+            text: text.into(),
+            lost: 0,
+        }
+    }
+
+    /// Says that `lost` lines never came in.
+    pub fn loss(id: u64, lost: u64, since: Timestamp) -> Self {
+        let text = format!("Error L12: {lost} messages dropped since {since}.");
+        Self { lost, ..Self::note(id, Timestamp::now(), text) }
     }
 
     /// A clean entry at its place. The entry must have passed [`clean`].
     pub fn new(id: u64, entry: LogEntry) -> Self {
         let LogEntry { at, source, process, text, .. } = entry;
-        Self { id, at, source, process, text: text.into_boxed_str() }
+        Self { id, at, source, process, text: text.into_boxed_str(), lost: 0 }
     }
 
     /// Bytes of memory it costs.

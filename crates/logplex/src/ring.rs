@@ -66,3 +66,6 @@ impl Ring {
         self.records.range(start..).filter(|record| filter.matches(record)).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,12 +41,24 @@ impl Stream {
     /// Adds lines and wakes the tails. Gives them at their places, and by how many bytes the ring
     /// grew.
     pub fn append(&self, entries: Vec<LogEntry>) -> (Vec<Arc<Record>>, isize) {
+        self.add(entries.into_iter().map(|entry| |id| Record::new(id, entry)))
+    }
+
+    /// Adds a line that says how many were lost; as [`append`](Self::append).
+    pub fn tell_lost(&self, lost: u64, since: Timestamp) -> (Vec<Arc<Record>>, isize) {
+        self.add(std::iter::once(|id| Record::loss(id, lost, since)))
+    }
+
+    fn add(
+        &self,
+        records: impl Iterator<Item = impl FnOnce(u64) -> Record>,
+    ) -> (Vec<Arc<Record>>, isize) {
         let mut state = self.state();
         if state.ended {
             return (Vec::new(), 0);
         }
         let before = state.ring.bytes();
-        let records: Vec<_> = entries.into_iter().map(|entry| state.push(entry)).collect();
+        let records: Vec<_> = records.map(|record| state.push(record)).collect();
         state.feed(&records);
         (records, state.ring.bytes().cast_signed() - before.cast_signed())
     }
@@ -106,8 +118,8 @@ impl Stream {
 }
 
 impl State {
-    fn push(&mut self, entry: LogEntry) -> Arc<Record> {
-        let record = Arc::new(Record::new(self.next_id, entry));
+    fn push(&mut self, record: impl FnOnce(u64) -> Record) -> Arc<Record> {
+        let record = Arc::new(record(self.next_id));
         self.next_id += 1;
         self.ring.push(record.clone());
         record

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{AppId, LogEntry};
+use model::{AppId, LogEntry, Timestamp};
 
 use crate::config::Config;
 use crate::disk::Disk;
@@ -55,10 +55,27 @@ impl Streams {
         for entry in clean(entries) {
             by_app.entry(entry.app).or_default().push(entry);
         }
-        let mut batch = Vec::with_capacity(by_app.len());
-        for (app, entries) in by_app {
+        let by_app = by_app.into_iter();
+        self.add(by_app.map(|(app, entries)| (app, |stream: &Stream| stream.append(entries))));
+    }
+
+    /// Tells apps how many of their lines were lost, and since when.
+    pub fn tell_lost(&self, losses: impl Iterator<Item = (AppId, u64, Timestamp)>) {
+        self.add(
+            losses.map(|(app, lost, since)| {
+                (app, move |stream: &Stream| stream.tell_lost(lost, since))
+            }),
+        );
+    }
+
+    fn add(
+        &self,
+        apps: impl Iterator<Item = (AppId, impl FnOnce(&Stream) -> (Vec<Arc<Record>>, isize))>,
+    ) {
+        let mut batch = Vec::new();
+        for (app, append) in apps {
             let Some(stream) = self.stream(app) else { continue };
-            let (records, grown) = stream.append(entries);
+            let (records, grown) = append(&stream);
             self.bytes.fetch_add(grown, Ordering::Relaxed);
             batch.push((app, records));
         }

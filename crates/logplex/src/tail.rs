@@ -52,7 +52,9 @@ impl Tail {
     /// Takes in those of the new lines that match. Never blocks on the reader.
     pub fn feed(&self, records: &[Arc<Record>]) {
         let mut waiting = self.waiting();
-        for record in records.iter().filter(|record| self.filter.matches(record)) {
+        // That lines were lost is said whatever the filter: some might have matched.
+        let wanted = |record: &&Arc<Record>| record.lost > 0 || self.filter.matches(record);
+        for record in records.iter().filter(wanted) {
             waiting.push(record.clone());
             while waiting.records.len() > self.max_lines || waiting.bytes > self.max_bytes {
                 if waiting.records.len() == 1 {
@@ -104,7 +106,7 @@ impl Waiting {
         let Some(record) = self.pop() else { return };
         let since = Dropped { count: 0, since: record.at, last: 0 };
         let dropped = self.dropped.get_or_insert(since);
-        dropped.count += 1;
+        dropped.count += record.lost.max(1);
         dropped.last = record.id;
     }
 

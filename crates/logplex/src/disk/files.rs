@@ -53,7 +53,7 @@ pub(crate) fn append<'a>(
     bytes_per_file: u64,
 ) -> io::Result<()> {
     let mut bytes = Vec::new();
-    for Record { id, at, source, process, text } in records {
+    for Record { id, at, source, process, text, .. } in records {
         writeln!(bytes, "{id} {} {} {process} {text}", at.micros(), source.as_str())?;
     }
     let current = current(directory, app);
@@ -157,5 +157,8 @@ fn parse(line: &str) -> Option<Record> {
         _ => return None,
     };
     let process = parts.next()?.into();
-    Some(Record { id, at, source, process, text: parts.next()?.into() })
+    Some(Record { id, at, source, process, text: parts.next()?.into(), lost: 0 })
 }
+
+#[cfg(test)]
+mod tests;
