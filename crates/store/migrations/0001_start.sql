@@ -84,6 +84,8 @@ CREATE TABLE releases (
     UNIQUE (app_id, version)
 );
 
+CREATE INDEX releases_pending ON releases (app_id, version) WHERE status = 'pending';
+
 CREATE TABLE formations (
     id           TEXT PRIMARY KEY,
     app_id       TEXT NOT NULL REFERENCES apps (id),
@@ -119,7 +121,8 @@ CREATE TABLE one_offs (
     size          TEXT NOT NULL,
     terminal      TEXT NOT NULL,
     time_to_live  BIGINT NOT NULL,
-    attach_secret TEXT UNIQUE,
+    attach_secret BLOB,
+    attach_hash   TEXT UNIQUE,
     actor_id      TEXT NOT NULL REFERENCES accounts (id),
     created_at    BIGINT NOT NULL,
     cancelled_at  BIGINT,
@@ -143,6 +146,7 @@ CREATE TABLE dynos (
     address         TEXT,
     exit_status     BIGINT,
     out_of_memory   BOOLEAN NOT NULL DEFAULT FALSE,
+    crashes         BIGINT NOT NULL DEFAULT 0,
     created_at      BIGINT NOT NULL,
     up_at           BIGINT,
     ended_at        BIGINT,
@@ -158,6 +162,7 @@ CREATE TABLE builds (
     step           TEXT NOT NULL,
     source_blob    TEXT NOT NULL,
     source_version TEXT,
+    buildpacks     TEXT NOT NULL,
     stack          TEXT NOT NULL,
     slug_id        TEXT REFERENCES slugs (id),
     release_id     TEXT REFERENCES releases (id),
@@ -165,6 +170,7 @@ CREATE TABLE builds (
     updated_at     BIGINT NOT NULL
 );
 CREATE INDEX builds_app ON builds (app_id);
+CREATE INDEX builds_pending ON builds (created_at) WHERE status = 'pending';
 
 -- A place to upload a source archive to; the id in its URL is the licence to write it once.
 CREATE TABLE sources (
