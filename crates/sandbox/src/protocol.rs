@@ -3,6 +3,13 @@
 //! A frame is a big-endian `u32` length and that many bytes of JSON; at most [`MAX_FRAME`] bytes.
 //! File descriptors travel beside a frame as `SCM_RIGHTS`. The protocol is versioned and small on
 //! purpose: a shim outlives the server that started it, and the releases after that.
+//!
+//! A shim's life, as its server sees it: the server makes the dyno's directory (mode 0700), spawns
+//! the shim with it, and writes the [`Spec`] as one frame to its standard input. The shim binds
+//! [`SOCKET`] there and writes one byte to its standard output: from then on the server may
+//! connect. The newest connection replaces the one before; each begins with [`Event::Hello`] and the
+//! present state. How the dyno ended is also in the file [`ENDING`], for a server that was away.
+//! After [`Request::Forget`] the shim takes away all that it made and exits.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -14,6 +21,12 @@ pub const VERSION: u32 = 1;
 
 /// No frame is larger; a peer that announces more is cut off.
 pub const MAX_FRAME: usize = 1024 * 1024;
+
+/// Name of the shim's socket in the dyno's directory.
+pub const SOCKET: &str = "shim.sock";
+
+/// Name of the file in the dyno's directory that says how it ended: an [`Ending`] as JSON.
+pub const ENDING: &str = "ending.json";
 
 /// Everything a shim must know. Sent as the first frame on the shim's standard input, so that
 /// secrets in `env` are never on a disk or a command line. `Debug` is left out for the same reason.
@@ -31,8 +44,13 @@ pub struct Spec {
     pub cgroup_parent: String,
     /// What is seen as `/`.
     pub root: Root,
-    /// Slug image (squashfs) to be mounted below a fresh writable `/app`; none for builds.
+    /// Slug image (squashfs) to be mounted below a fresh writable `/app`; none for builds, which
+    /// get an empty writable `/app`. Its files belong to ids 1000:1000.
     pub slug: Option<PathBuf>,
+    /// A directory on a disk, for what the dyno writes to `/app` and `/tmp`: a sparse file there,
+    /// already unlinked, holds it. None keeps it in memory, where it counts as the dyno's own.
+    #[serde(default)]
+    pub scratch: Option<PathBuf>,
     /// Host paths shown inside.
     pub mounts: Vec<Mount>,
     /// Program and arguments.
@@ -61,7 +79,10 @@ pub enum Root {
     Directory(PathBuf),
 }
 
-/// A host path shown inside.
+/// A host path, a directory or one file, shown inside. Ids on the disk are the ids seen inside (by an
+/// idmapped mount): a tree owned by 1000:1000 on the host belongs to the dyno's user. Set-user-id
+/// bits and devices in it have no effect inside; on the host, keep it below a directory of mode
+/// 0700. The target is made when it is missing; symbolic links on the way to it are refused.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Mount {
     /// Path on the host.
@@ -100,6 +121,24 @@ pub struct Network {
     pub gateway: Ipv4Addr,
     /// Name of the host's end of the pair (at most 15 bytes).
     pub interface: String,
+}
+
+/// How a dyno ended; the content of [`ENDING`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Its program ran and is over; the fields are those of [`Event::Exited`].
+    Exited {
+        /// As a shell reports it: 128 + signal when killed by one.
+        status: i32,
+        /// Whether the kernel killed it for memory.
+        out_of_memory: bool,
+    },
+    /// It could not be started.
+    Failed {
+        /// What was attempted and why it failed.
+        reason: String,
+    },
 }
 
 /// How standard streams are wired.
