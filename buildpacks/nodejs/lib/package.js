@@ -1,0 +1,122 @@
+// Answers the questions that bin/compile and bin/release have about a package.json.
+//
+//   node package.js facts BUILD_DIR    lines of key=value for bash
+//   node package.js release BUILD_DIR  default process types, as JSON
+//
+// Nothing of the app is executed here: its files are only read.
+'use strict'
+
+const crypto = require('crypto')
+const fs = require('fs')
+const path = require('path')
+
+// npm runs these of the root package during an install. They may depend on any file of the source,
+// so an install that has them can't be reused by looking at the lock file.
+const INSTALL_HOOKS = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare']
+
+function readJson(file) {
+  // A byte order mark is allowed by npm, and not by JSON.parse.
+  return JSON.parse(fs.readFileSync(file, 'utf8').replace(/^\uFEFF/, ''))
+}
+
+function readPackage(dir) {
+  const json = readJson(path.join(dir, 'package.json'))
+  if (json === null || typeof json !== 'object' || Array.isArray(json)) {
+    throw new Error('it does not hold an object')
+  }
+  const object = (value) => (value && typeof value === 'object' ? value : {})
+  return { main: json.main, scripts: object(json.scripts), engines: object(json.engines) }
+}
+
+// The semver library that npm itself carries, wherever the distribution put it.
+function semver() {
+  const npm = process.env.NPM_PATH ? path.dirname(fs.realpathSync(process.env.NPM_PATH)) : '/'
+  const places = [path.join(npm, '..', 'node_modules', 'semver'), '/usr/share/nodejs/semver', 'semver']
+  for (const place of places) {
+    try {
+      return require(place)
+    } catch (error) {
+      if (error.code !== 'MODULE_NOT_FOUND') throw error
+    }
+  }
+  throw new Error('the semver library of npm was not found')
+}
+
+function satisfies(version, range) {
+  if (typeof range !== 'string' || range.trim() === '') return 'unspecified'
+  const library = semver()
+  if (library.validRange(range) === null) return 'invalid'
+  return library.satisfies(version, range) ? 'yes' : 'no'
+}
+
+function lockFile(dir) {
+  return ['npm-shrinkwrap.json', 'package-lock.json'].find((name) => fs.existsSync(path.join(dir, name)))
+}
+
+// A name for "the same install", or '' when there is no such thing to be sure of.
+function installKey(dir, pkg) {
+  const lock = lockFile(dir)
+  if (!lock || INSTALL_HOOKS.some((name) => name in pkg.scripts)) return ''
+  // Linked packages (workspaces, file:) have their own node_modules outside of the root's.
+  const packages = Object.values(readJson(path.join(dir, lock)).packages || {})
+  if (packages.length === 0 || packages.some((entry) => entry && entry.link)) return ''
+  const hash = crypto.createHash('sha256')
+  for (const name of ['package.json', lock, '.npmrc']) {
+    const file = path.join(dir, name)
+    hash.update(`${name}\0`).update(fs.existsSync(file) ? fs.readFileSync(file) : '').update('\0')
+  }
+  hash.update([process.version, process.env.NPM_VERSION, process.arch, process.env.STACK].join('\0'))
+  return hash.digest('hex')
+}
+
+// One line, without control characters: it is printed.
+function oneLine(value) {
+  return String(value ?? '').replace(/[\x00-\x1f\x7f]+/g, ' ').trim()
+}
+
+function facts(dir) {
+  const pkg = readPackage(dir)
+  const script = (name) => (typeof pkg.scripts[name] === 'string' ? 'yes' : 'no')
+  const answers = {
+    engines_node: oneLine(pkg.engines.node),
+    engines_npm: oneLine(pkg.engines.npm),
+    node_fits: satisfies(process.versions.node, pkg.engines.node),
+    npm_fits: satisfies(process.env.NPM_VERSION, pkg.engines.npm),
+    lock_file: lockFile(dir) || '',
+    install_key: installKey(dir, pkg),
+    has_prebuild: script('heroku-prebuild'),
+    has_postbuild: script('heroku-postbuild'),
+    has_build: script('build'),
+    has_cleanup: script('heroku-cleanup'),
+  }
+  for (const [key, value] of Object.entries(answers)) console.log(`${key}=${value}`)
+}
+
+function shellQuote(text) {
+  return /^[\w./-]+$/.test(text) ? text : `'${text.replace(/'/g, `'\\''`)}'`
+}
+
+function webCommand(dir) {
+  const pkg = readPackage(dir)
+  const isFile = (name) => fs.existsSync(path.join(dir, name))
+  // `npm start` runs server.js when there is no start script.
+  if (typeof pkg.scripts.start === 'string' || isFile('server.js')) return 'npm start'
+  if (typeof pkg.main !== 'string') return null
+  const candidates = [pkg.main, `${pkg.main}.js`, path.join(pkg.main, 'index.js')]
+  const main = candidates.find((name) => isFile(name) && fs.statSync(path.join(dir, name)).isFile())
+  return main ? `node ${shellQuote(main)}` : null
+}
+
+function release(dir) {
+  const web = webCommand(dir)
+  console.log(JSON.stringify({ addons: [], default_process_types: web ? { web } : {} }))
+}
+
+const [question, dir] = process.argv.slice(2)
+try {
+  if (question === 'release') release(dir)
+  else facts(dir)
+} catch (error) {
+  console.error(oneLine(error.message))
+  process.exit(1)
+}

@@ -1,0 +1,192 @@
+//! The built-in buildpacks, carried inside the binary and written out when the server starts.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+macro_rules! embedded {
+    ($($pack:literal: [$($file:literal),* $(,)?]),* $(,)?) => {
+        &[$(($pack, &[$((
+            $file,
+            include_str!(concat!("../../../buildpacks/", $pack, "/", $file)),
+        )),*])),*]
+    };
+}
+
+/// Name and content of one file.
+type Embedded = (&'static str, &'static str);
+
+/// In the order in which they are asked whether they know an app.
+const PACKS: &[(&str, &[Embedded])] = embedded! {
+    "nodejs": [
+        "bin/detect",
+        "bin/compile",
+        "bin/release",
+        "lib/output.sh",
+        "lib/package.js",
+        "profile/nodejs.sh",
+    ],
+    "python": [
+        "bin/detect",
+        "bin/compile",
+        "bin/release",
+        "lib/django.sh",
+        "lib/output.sh",
+        "lib/versions.sh",
+        "profile/python.sh",
+    ],
+};
+
+/// One buildpack of a build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buildpack {
+    /// As people write it: `heroku/nodejs`.
+    pub name: String,
+    /// Its directory, below the one that holds all.
+    pub dir: String,
+}
+
+/// A buildpack that a build cannot use. The text is shown to people.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "custom buildpacks are not built yet: {0} cannot be fetched. Available are {list}.",
+    list = names()
+)]
+pub struct Unavailable(pub String);
+
+/// All built-in buildpacks, in the order of detection.
+#[must_use]
+pub fn all() -> Vec<Buildpack> {
+    PACKS.iter().map(|(dir, _)| built_in(dir)).collect()
+}
+
+/// The buildpack that a person set as `reference`: its name, or the address of Heroku's own.
+///
+/// # Errors
+/// When it is not one of the built-in ones.
+pub fn resolve(reference: &str) -> Result<Buildpack, Unavailable> {
+    let reference = reference.trim();
+    let short = reference.strip_prefix("urn:buildpack:").unwrap_or(reference);
+    let address = short
+        .strip_prefix("https://github.com/heroku/heroku-buildpack-")
+        .map(|rest| rest.trim_end_matches('/').trim_end_matches(".git"));
+    let name = address.or_else(|| short.strip_prefix("heroku/")).unwrap_or_default();
+    let found = PACKS.iter().find(|(dir, _)| *dir == name);
+    found.map(|(dir, _)| built_in(dir)).ok_or_else(|| Unavailable(reference.to_owned()))
+}
+
+/// Writes the buildpacks below `root` unless this version of them is there, and answers where.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn install(root: &Path) -> io::Result<PathBuf> {
+    let place = root.join(version());
+    if place.is_dir() {
+        return Ok(place);
+    }
+    // Written aside and renamed: whoever finds the place finds it whole.
+    let incoming = root.join("incoming");
+    remove_if_there(&incoming)?;
+    for (dir, files) in PACKS {
+        for (name, content) in *files {
+            write(&incoming.join(dir).join(name), content)?;
+        }
+    }
+    fs::rename(&incoming, &place)?;
+    Ok(place)
+}
+
+fn built_in(dir: &str) -> Buildpack {
+    Buildpack { name: format!("heroku/{dir}"), dir: dir.to_owned() }
+}
+
+fn names() -> String {
+    all().into_iter().map(|pack| pack.name).collect::<Vec<_>>().join(", ")
+}
+
+fn version() -> String {
+    let mut hash = Sha256::new();
+    for (dir, files) in PACKS {
+        for (name, content) in *files {
+            for part in [dir, name, content] {
+                hash.update(part.len().to_le_bytes());
+                hash.update(part);
+            }
+        }
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Everything is readable and runnable by the build's user, who is not ours.
+fn write(path: &Path, content: &str) -> io::Result<()> {
+    let parent = path.parent().unwrap_or(path);
+    fs::create_dir_all(parent)?;
+    for dir in parent.ancestors().take(2) {
+        fs::set_permissions(dir, Permissions::from_mode(0o755))?;
+    }
+    fs::write(path, content)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_buildpacks_is_carried() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../buildpacks");
+        let root = tempfile::tempdir().expect("a directory");
+        let place = install(root.path()).expect("installed");
+        let listing = |dir: &Path| {
+            let mut files = Vec::new();
+            let mut waiting = vec![dir.to_owned()];
+            while let Some(next) = waiting.pop() {
+                for entry in fs::read_dir(&next).expect("a directory") {
+                    let path = entry.expect("an entry").path();
+                    if path.is_dir() {
+                        waiting.push(path);
+                    } else {
+                        files.push(path.strip_prefix(dir).expect("below").to_owned());
+                    }
+                }
+            }
+            files.retain(|file| file != Path::new("README.md"));
+            files.sort();
+            files
+        };
+        assert_eq!(listing(&place), listing(&source));
+        let mode = fs::metadata(place.join("nodejs/bin/compile")).expect("there").permissions();
+        assert_eq!(mode.mode() & 0o777, 0o755);
+        assert_eq!(install(root.path()).expect("again"), place);
+    }
+
+    #[test]
+    fn names_and_addresses_of_herokus_own_lead_to_the_built_in_ones() {
+        for reference in [
+            "heroku/nodejs",
+            "urn:buildpack:heroku/nodejs",
+            "https://github.com/heroku/heroku-buildpack-nodejs",
+            "https://github.com/heroku/heroku-buildpack-nodejs.git",
+        ] {
+            assert_eq!(resolve(reference).expect(reference).name, "heroku/nodejs");
+        }
+        for reference in ["", "heroku/", "heroku/cobol", "https://example.com/x.tgz", "nodejs"] {
+            assert_eq!(resolve(reference), Err(Unavailable(reference.to_owned())));
+        }
+        assert_eq!(
+            resolve("https://example.com/x.git").expect_err("unknown").to_string(),
+            "custom buildpacks are not built yet: https://example.com/x.git cannot be fetched. \
+             Available are heroku/nodejs, heroku/python."
+        );
+    }
+}
