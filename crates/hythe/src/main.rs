@@ -1,2 +1,79 @@
-//! (to be written)
-fn main() {}
+//! `hythe`: the platform (`hythe server`), the operator's commands (`hythe admin`, `hythe doctor`)
+//! and the client (everything else), in one binary.
+//!
+//! This file is the table of contents. Two entries are hidden: `hythe dyno` is the shim around one
+//! dyno, and a program name of `pre-receive` is git's hook. Both branch off here, before any thread
+//! or runtime exists, because the shim must be single-threaded and both must start in a millisecond.
+
+mod admin;
+mod certificates;
+mod doctor;
+mod environment;
+mod first_start;
+mod hook;
+mod platform;
+mod private_files;
+mod programs;
+mod server;
+mod settings;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The server's and the operator's commands.
+#[derive(Parser)]
+#[command(name = "hythe", version, about = "A self-hosted Heroku")]
+enum Command {
+    /// Run the platform
+    Server(settings::Flags),
+    /// Operator's commands, on the server's own machine
+    #[command(subcommand)]
+    Admin(admin::Command),
+    /// Check what this machine lacks for running the platform, and say how to mend it
+    Doctor(doctor::Flags),
+}
+
+fn main() -> ExitCode {
+    let arguments = environment::arguments();
+    if let Some(code) = hidden(&arguments) {
+        return code;
+    }
+    match arguments.get(1).and_then(|first| first.to_str()) {
+        Some("server" | "admin" | "doctor") => operate(Command::parse_from(arguments)),
+        _ => cli::run(arguments, client_environment()),
+    }
+}
+
+fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
+    let program = arguments.first().map(Path::new)?;
+    if program.file_name().is_some_and(|name| name == "pre-receive") {
+        return Some(hook::run());
+    }
+    match (arguments.get(1)?.to_str()?, arguments.get(2)) {
+        ("dyno", Some(dir)) => Some(sandbox::run(Path::new(dir))),
+        _ => None,
+    }
+}
+
+fn operate(command: Command) -> ExitCode {
+    let result = match command {
+        Command::Server(flags) => server::run(flags),
+        Command::Admin(command) => admin::run(command),
+        Command::Doctor(flags) => return doctor::run(&flags),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "an operator's command talks to the operator")]
+fn complain(error: &anyhow::Error) {
+    eprintln!(" !     {error:#}");
+}

@@ -1,0 +1,222 @@
+//! The server's settings: flags over environment over the settings file over defaults, read once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::{environment, programs};
+
+/// Flags of `hythe server`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Flags {
+    /// Where everything is kept [default: /var/lib/hythe]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address and port to listen on; may be given several times [default: 127.0.0.1:8300 and [::1]:8300]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Vec<String>,
+    /// Base domain: apps are at <app>.<domain>, the API at the domain itself and at api.<domain> [default: localhost]
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// E-mail of the account made on the first start [default: owner@<domain>]
+    #[arg(long, value_name = "EMAIL")]
+    pub owner: Option<String>,
+    /// Also write the first account's API token to this file (mode 0600)
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Settings file [default: hythe.toml in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Stop all dynos when the server is told to stop; without this they keep running
+    #[arg(long)]
+    pub stop_dynos: bool,
+}
+
+/// `hythe.toml`. Everything is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Vec<String>,
+    domain: Option<String>,
+    public_url: Option<String>,
+    runtime: Option<PathBuf>,
+    workers: Option<usize>,
+    boot_timeout_seconds: Option<u64>,
+    stop_grace_seconds: Option<u64>,
+    drain_seconds: Option<u64>,
+    build: BuildFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BuildFile {
+    timeout_seconds: Option<u64>,
+    memory_mib: Option<u64>,
+    cpu_millis: Option<u64>,
+    pids: Option<u32>,
+}
+
+/// Everything the server is told, once.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Volatile state: sockets, dynos' run directories. On a tmpfs, gone after a reboot.
+    pub run_dir: PathBuf,
+    /// Eight hex digits that tell this server from others on the machine.
+    pub instance: String,
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// Base domain.
+    pub domain: String,
+    /// How people reach the server when a proxy in front changes scheme or port.
+    pub public_url: Option<String>,
+    /// OCI runtime.
+    pub runtime: PathBuf,
+    /// Router threads.
+    pub workers: usize,
+    /// Seconds a web dyno has to listen (R10).
+    pub boot_timeout_seconds: u64,
+    /// Seconds from SIGTERM to SIGKILL (R12).
+    pub stop_grace_seconds: u64,
+    /// Seconds that requests in flight have to leave a dyno before SIGTERM.
+    pub drain_seconds: u64,
+    /// Limits of builds.
+    pub build: BuildLimits,
+    /// E-mail of the first account.
+    pub owner: String,
+    /// Where to write the first token.
+    pub token_file: Option<PathBuf>,
+    /// Whether stopping the server stops the dynos.
+    pub stop_dynos: bool,
+}
+
+/// Limits of builds.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildLimits {
+    /// Seconds a build may take.
+    pub timeout_seconds: u64,
+    /// MiB of memory.
+    pub memory_mib: u64,
+    /// Thousandths of a core.
+    pub cpu_millis: Option<u64>,
+    /// Processes and threads.
+    pub pids: u32,
+}
+
+/// The port of the quick start.
+pub const DEFAULT_PORT: u16 = 8300;
+
+impl Settings {
+    /// Reads flags, environment and file.
+    ///
+    /// # Errors
+    /// Names the setting and what would be right.
+    pub fn read(flags: Flags) -> anyhow::Result<Self> {
+        let data_dir = data_dir(flags.data_dir.clone())?;
+        let path = flags.settings.clone().unwrap_or_else(|| data_dir.join("hythe.toml"));
+        let file = read_file(&path, flags.settings.is_some())?;
+        let domain = flags
+            .domain
+            .or_else(|| environment::DOMAIN.get())
+            .or(file.domain)
+            .unwrap_or_else(|| "localhost".to_owned())
+            .to_ascii_lowercase();
+        let instance = instance(&data_dir);
+        Ok(Self {
+            run_dir: Path::new("/run/hythe").join(&instance),
+            listen: listen(flags.listen, file.listen)?,
+            owner: flags.owner.unwrap_or_else(|| format!("owner@{domain}")),
+            token_file: flags.token_file,
+            stop_dynos: flags.stop_dynos,
+            public_url: file.public_url,
+            runtime: file.runtime.unwrap_or_else(|| programs::runtime()),
+            workers: file.workers.unwrap_or_else(cores),
+            boot_timeout_seconds: file.boot_timeout_seconds.unwrap_or(60),
+            stop_grace_seconds: file.stop_grace_seconds.unwrap_or(30),
+            drain_seconds: file.drain_seconds.unwrap_or(30),
+            build: BuildLimits {
+                timeout_seconds: file.build.timeout_seconds.unwrap_or(900),
+                memory_mib: file.build.memory_mib.unwrap_or_else(default_build_memory_mib),
+                cpu_millis: file.build.cpu_millis,
+                pids: file.build.pids.unwrap_or(4096),
+            },
+            data_dir,
+            instance,
+            domain,
+        })
+    }
+}
+
+/// The data directory, absolute: flag, environment, default.
+///
+/// # Errors
+/// When the working directory cannot be read.
+pub fn data_dir(flag: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let chosen = flag
+        .or_else(|| environment::DATA_DIR.get().map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("/var/lib/hythe"));
+    std::path::absolute(&chosen).with_context(|| format!("resolve {}", chosen.display()))
+}
+
+/// FNV-1a over the path: a stable short name, not a secret.
+fn instance(data_dir: &Path) -> String {
+    let bytes = data_dir.as_os_str().as_encoded_bytes();
+    let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, &byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    format!("{hash:08x}")
+}
+
+fn read_file(path: &Path, must_exist: bool) -> anyhow::Result<File> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text).with_context(|| format!("read {}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
+            Ok(File::default())
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+    }
+}
+
+fn listen(flags: Vec<String>, file: Vec<String>) -> anyhow::Result<Vec<SocketAddr>> {
+    let environment = environment::LISTEN.get();
+    let chosen: Vec<String> = if !flags.is_empty() {
+        flags
+    } else if let Some(list) = environment {
+        list.split(',').map(|part| part.trim().to_owned()).collect()
+    } else {
+        file
+    };
+    if chosen.is_empty() {
+        return Ok(vec![
+            SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)),
+            SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], DEFAULT_PORT)),
+        ]);
+    }
+    chosen.iter().map(|text| address(text)).collect()
+}
+
+fn address(text: &str) -> anyhow::Result<SocketAddr> {
+    match text.parse() {
+        Ok(address) => Ok(address),
+        Err(_) => bail!("`{text}` is not an address to listen on; write it like 0.0.0.0:8300"),
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Half of the machine's memory, at most 2 GiB: a build may fail, the machine may not.
+fn default_build_memory_mib() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total_kib: u64 = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(2 * 1024 * 1024);
+    (total_kib / 1024 / 2).clamp(256, 2048)
+}

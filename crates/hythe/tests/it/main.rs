@@ -1,0 +1,30 @@
+//! Black box: the real binary, real git, the official CLI, real containers.
+//!
+//! One binary, one file per journey. Scenarios are text files in `tests/scenarios`; the test at the
+//! end sees that none is forgotten.
+
+mod bad_input;
+mod builds;
+mod first_start;
+mod scenarios;
+mod survival;
+mod web;
+mod zero_downtime;
+
+use std::path::{Path, PathBuf};
+
+/// The binary under test.
+fn binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_hythe"))
+}
+
+/// A server with the tests' settings.
+#[track_caller]
+fn server() -> testkit::Server {
+    testkit::Server::start(binary())
+}
+
+/// Where the scenario files are.
+fn scenarios_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}

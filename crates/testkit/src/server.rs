@@ -1,0 +1,213 @@
+//! The real server, in a directory of its own.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::client::Person;
+use crate::wait;
+
+/// A running server. Dropping it stops the server and its dynos; the directory stays when the test
+/// fails, and its path is printed.
+pub struct Server {
+    binary: PathBuf,
+    dir: PathBuf,
+    child: Option<Child>,
+    address: SocketAddr,
+    token: String,
+    settings: String,
+}
+
+impl Server {
+    /// Starts a server with the tests' settings.
+    ///
+    /// # Panics
+    /// When it does not come up; its log is in the message.
+    #[must_use]
+    #[track_caller]
+    pub fn start(binary: impl Into<PathBuf>) -> Self {
+        Self::start_with(binary, "")
+    }
+
+    /// Starts a server with these lines of `hythe.toml`.
+    ///
+    /// # Panics
+    /// When it does not come up; its log is in the message.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with(binary: impl Into<PathBuf>, settings: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("hythe-test-").tempdir().expect("a directory");
+        let dir = dir.keep();
+        let mut server = Self {
+            binary: binary.into(),
+            dir,
+            child: None,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            token: String::new(),
+            settings: settings.to_owned(),
+        };
+        fs::create_dir(server.data_dir()).expect("the data directory");
+        server.launch();
+        server.token = fs::read_to_string(server.dir.join("token")).expect("the first token");
+        server
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The first account's API token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        self.token.trim()
+    }
+
+    /// The server's data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// The private CA's certificate.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        self.data_dir().join("tls/ca.pem")
+    }
+
+    /// The server's process.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("running").id()
+    }
+
+    /// The binary under test.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Somebody at a shell with git and the official CLI, logged in to this server.
+    #[must_use]
+    pub fn person(&self) -> Person {
+        Person::new(self)
+    }
+
+    /// Kills the server as a power cut would, leaving dynos alone.
+    ///
+    /// # Panics
+    /// When it is not running.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("running");
+        child.kill().expect("SIGKILL");
+        child.wait().expect("reaped");
+    }
+
+    /// Starts it again on the same address and directory.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.launch();
+    }
+
+    /// Tells it to stop, and waits. Dynos stay.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn stop(&mut self) {
+        let mut child = self.child.take().expect("running");
+        terminate(&mut child);
+    }
+
+    /// What the server said about itself.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("server.log")).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn launch(&mut self) {
+        match self.try_launch() {
+            Ok(()) => {}
+            Err(error) => panic!("the server did not start: {error:#}\n{}", self.log()),
+        }
+    }
+
+    fn try_launch(&mut self) -> anyhow::Result<()> {
+        fs::write(self.data_dir().join("hythe.toml"), &self.settings)?;
+        let log = File::options().create(true).append(true).open(self.dir.join("server.log"))?;
+        let mut child = Command::new(&self.binary)
+            .args(["server", "--data-dir"])
+            .arg(self.data_dir())
+            .args(["--listen", &self.address.to_string(), "--owner", "ada@example.com"])
+            .arg("--token-file")
+            .arg(self.dir.join("token"))
+            .env("HYTHE_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("run {}", self.binary.display()))?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        self.child = Some(child);
+        self.address = ready(stdout)?;
+        Ok(())
+    }
+}
+
+/// Reads up to the line `ready http://ADDRESS`, and goes on reading so that the pipe never fills.
+fn ready(stdout: std::process::ChildStdout) -> anyhow::Result<SocketAddr> {
+    let mut lines = BufReader::new(stdout).lines();
+    let address = loop {
+        let line = lines.next().context("it ended before it was ready")??;
+        if let Some(address) = line.strip_prefix("ready http://") {
+            break address.trim().parse().with_context(|| format!("read {line:?}"))?;
+        }
+    };
+    std::thread::spawn(move || lines.for_each(drop));
+    Ok(address)
+}
+
+fn terminate(child: &mut Child) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+    let _gone_already = kill(pid, Signal::SIGTERM);
+    wait::until("the server's end", Duration::from_secs(60), || match child.try_wait() {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err("still running".to_owned()),
+        Err(error) => Err(error.to_string()),
+    });
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _gone_already = child.kill();
+            let _gone_already = child.wait();
+        }
+        let stopped = Command::new(&self.binary)
+            .args(["admin", "stop-dynos", "--data-dir"])
+            .arg(self.data_dir())
+            .output();
+        if std::thread::panicking() {
+            #[allow(clippy::print_stderr, reason = "a failed test says where to look")]
+            {
+                eprintln!("kept {} ({stopped:?})", self.dir.display());
+            }
+        } else {
+            let _best_effort = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
