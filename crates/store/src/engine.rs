@@ -89,12 +89,19 @@ impl<'a> Reader<'a> {
 /// delivered after that.
 pub struct Tx<'a> {
     reader: Reader<'a>,
-    pokes: Vec<Poke>,
+    after: After,
+}
+
+/// What is done once a transaction is committed.
+#[derive(Default)]
+pub(crate) struct After {
+    pub(crate) calls: Vec<Box<dyn FnOnce() + Send>>,
+    pub(crate) pokes: Vec<Poke>,
 }
 
 impl<'a> Tx<'a> {
     pub(crate) fn new(connection: &'a Connection, vault: &'a Vault) -> Self {
-        Self { reader: Reader::new(connection, vault), pokes: Vec::new() }
+        Self { reader: Reader::new(connection, vault), after: After::default() }
     }
 
     /// Runs a statement that changes something; answers the number of rows changed.
@@ -109,13 +116,19 @@ impl<'a> Tx<'a> {
 
     /// Wakes who waits for `poke`, after the commit; nobody is woken by a roll-back.
     pub fn poke(&mut self, poke: Poke) {
-        if !self.pokes.contains(&poke) {
-            self.pokes.push(poke);
+        if !self.after.pokes.contains(&poke) {
+            self.after.pokes.push(poke);
         }
     }
 
-    pub(crate) fn into_pokes(self) -> Vec<Poke> {
-        self.pokes
+    /// Calls `call` after the commit, before the pokes; never after a roll-back. It runs on the
+    /// writer thread: it must be short and must not use the store.
+    pub fn after_commit(&mut self, call: impl FnOnce() + Send + 'static) {
+        self.after.calls.push(Box::new(call));
+    }
+
+    pub(crate) fn into_after(self) -> After {
+        self.after
     }
 }
 

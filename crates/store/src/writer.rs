@@ -123,14 +123,13 @@ enum Next {
 
 impl Queues {
     fn next(&mut self) -> Next {
-        match (self.people.try_recv(), TryRecvError::Empty) {
-            (Ok(job), _) => return Next::Job(job),
-            (Err(TryRecvError::Disconnected), _) => {}
-            (Err(TryRecvError::Empty), _) => {
-                return self.sweeps.try_recv().map_or(Next::Wait, Next::Job);
-            }
-        }
-        self.sweeps.try_recv().map_or(Next::Stop, Next::Job)
+        // Both queues lose their senders together, when the store is dropped.
+        let otherwise = match self.people.try_recv() {
+            Ok(job) => return Next::Job(job),
+            Err(TryRecvError::Empty) => Next::Wait,
+            Err(TryRecvError::Disconnected) => Next::Stop,
+        };
+        self.sweeps.try_recv().map_or(otherwise, Next::Job)
     }
 }
 
@@ -171,8 +170,9 @@ fn transact<T, E: From<Error>>(
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let mut tx = Tx::new(&inner, vault);
     let done = change(&mut tx)?;
-    let wanted = tx.into_pokes();
+    let after = tx.into_after();
     inner.commit().map_err(failed)?;
-    pokes.deliver(&wanted);
+    after.calls.into_iter().for_each(|call| call());
+    pokes.deliver(&after.pokes);
     Ok(done)
 }

@@ -45,7 +45,7 @@ async fn a_reader_that_fails_leaves_nothing() {
         }
     }
     let (directory, store) = store();
-    let put = store.put_blocking((&b"half"[..]).chain(Broken), 100);
+    let put = store.put_blocking(Read::chain(&b"half"[..], Broken), 100);
     assert!(matches!(put, Err(Error::Incoming { .. })));
     assert_eq!(files_in(&directory.path().join("incoming")), 0);
     assert_eq!(store.list().expect("listed"), Vec::<String>::new());

@@ -1,0 +1,143 @@
+//! The routing table: domains and apps, as stored, merged with the dynos that take requests, as the
+//! dyno manager sees them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::domain::Domain;
+use model::routes::{AppRoute, RoutingTable, WebState, WebView};
+use model::{App, AppId, ConfigVars};
+use store::{Poke, Reader, apps, domains};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::wake::{Wake, Woken};
+use crate::{Control, Result};
+
+/// A lost poke is healed after this time.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Each app's web side, published by the dyno manager.
+pub type Views = Arc<HashMap<AppId, WebView>>;
+
+/// What is stored of all apps, as far as routing needs it.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// Living apps.
+    pub apps: Vec<RoutedApp>,
+    /// Their domains.
+    pub domains: Vec<Domain>,
+}
+
+/// One app, as far as routing needs it.
+#[derive(Clone, Debug)]
+pub struct RoutedApp {
+    /// The app.
+    pub app: App,
+    /// `ERROR_PAGE_URL`.
+    pub error_page_url: Option<String>,
+    /// `MAINTENANCE_PAGE_URL`.
+    pub maintenance_page_url: Option<String>,
+}
+
+/// Merges what is stored and what runs. An app that the dyno manager has not looked at yet has no
+/// view: if it was ever released its dynos are taken to be starting, so that requests wait.
+#[must_use]
+pub fn table(
+    stored: &Stored,
+    views: &HashMap<AppId, WebView>,
+    platform_hosts: &[String],
+) -> RoutingTable {
+    let mut routes: HashMap<AppId, Arc<AppRoute>> = HashMap::new();
+    for routed in &stored.apps {
+        let view = views.get(&routed.app.id).cloned();
+        let web = view.unwrap_or_else(|| unseen(&routed.app));
+        let route = AppRoute {
+            app: routed.app.id,
+            name: routed.app.name.clone(),
+            web,
+            maintenance: routed.app.maintenance,
+            error_page_url: routed.error_page_url.clone(),
+            maintenance_page_url: routed.maintenance_page_url.clone(),
+        };
+        routes.insert(routed.app.id, Arc::new(route));
+    }
+    let mut table = RoutingTable::default();
+    table.platform.extend(platform_hosts.iter().map(|host| host.as_str().into()));
+    for domain in &stored.domains {
+        let Some(route) = routes.get(&domain.app) else { continue };
+        match domain.hostname.strip_prefix("*.") {
+            Some(parent) => table.wildcards.insert(parent.into(), route.clone()),
+            None => table.hosts.insert(domain.hostname.as_str().into(), route.clone()),
+        };
+    }
+    table
+}
+
+/// Publishes a new table whenever something stored or running changes, until cancelled.
+pub async fn run(
+    control: Control,
+    mut views: watch::Receiver<Views>,
+    publish: impl Fn(RoutingTable) + Send,
+    cancel: CancellationToken,
+) {
+    let mut wake = Wake::new(&control.store, &[Poke::Routes], PERIOD, cancel);
+    let mut stored = None;
+    loop {
+        // Only a poke makes the database be read: views change far more often than domains.
+        if stored.is_none() {
+            stored = read(&control).await;
+        }
+        if let Some(stored) = &stored {
+            let now = views.borrow_and_update().clone();
+            publish(table(stored, &now, &control.settings.platform_hosts));
+        }
+        tokio::select! {
+            // Dropped, it has lost nothing: pokes are counters, compared at the next call.
+            woken = wake.next() => match woken {
+                Woken::Stop => return,
+                Woken::Again => stored = None,
+            },
+            // Dropped, the change is still unseen and is seen by the next `borrow_and_update`.
+            Ok(()) = views.changed() => {}
+        }
+    }
+}
+
+/// What is stored; `None` when the database cannot say. The router then keeps what it has, and the
+/// next poke or view tries again.
+async fn read(control: &Control) -> Option<Stored> {
+    match control.read(from).await {
+        Ok(stored) => Some(stored),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "could not read routes");
+            None
+        }
+    }
+}
+
+fn from(db: &Reader<'_>) -> Result<Stored> {
+    let routed = |app: App| {
+        let config = apps::config(db, app.id)?.unwrap_or_default();
+        Ok(RoutedApp {
+            error_page_url: page(&config, "ERROR_PAGE_URL"),
+            maintenance_page_url: page(&config, "MAINTENANCE_PAGE_URL"),
+            app,
+        })
+    };
+    let apps = apps::living(db)?.into_iter().map(routed).collect::<Result<_>>()?;
+    Ok(Stored { apps, domains: domains::living(db)? })
+}
+
+fn page(config: &ConfigVars, name: &str) -> Option<String> {
+    config.get(name).filter(|url| !url.is_empty()).map(str::to_owned)
+}
+
+fn unseen(app: &App) -> WebView {
+    let state = if app.released_at.is_some() { WebState::Starting } else { WebState::Blank };
+    WebView { state, backends: Arc::from([]) }
+}
+
+#[cfg(test)]
+mod tests;
