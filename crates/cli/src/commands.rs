@@ -1,0 +1,234 @@
+//! The table of commands. One file per topic is in [`crate::topics`].
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::env::Env;
+use crate::failure::Outcome;
+use crate::screen::Screen;
+use crate::session::Session;
+use crate::topics::{apps, auth, config, domains, git, logs, maintenance, ps, releases, run};
+
+/// The client of Hythe: apps, dynos, config, releases and logs of any server
+#[derive(Parser)]
+#[command(
+    name = "hythe",
+    version,
+    after_help = "On a server's own machine there are also `hythe server`, `hythe admin` and `hythe doctor`.",
+    max_term_width = 100,
+    subcommand_value_name = "COMMAND"
+)]
+struct Line {
+    /// Server to talk to: a name given by `hythe login`, or a URL
+    #[arg(long, global = true, value_name = "SERVER")]
+    server: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List your apps
+    #[command(name = "apps", aliases = ["apps:list", "list"])]
+    Apps(apps::List),
+    /// Create a new app
+    #[command(name = "apps:create", visible_alias = "create")]
+    AppsCreate(apps::Create),
+    /// Permanently destroy an app
+    #[command(name = "apps:destroy", visible_alias = "destroy", alias = "apps:delete")]
+    AppsDestroy(apps::Destroy),
+    /// Show detailed app information
+    #[command(name = "apps:info", visible_alias = "info")]
+    AppsInfo(apps::Info),
+    /// Open the app in a web browser
+    #[command(name = "apps:open", visible_alias = "open")]
+    AppsOpen(apps::Open),
+    /// Rename an app
+    #[command(name = "apps:rename", visible_alias = "rename")]
+    AppsRename(apps::Rename),
+    /// Log in to a server
+    #[command(name = "auth:login", visible_alias = "login")]
+    Login(auth::Login),
+    /// Clear the login and invalidate its token
+    #[command(name = "auth:logout", visible_alias = "logout")]
+    Logout,
+    /// Print the token in use
+    #[command(name = "auth:token")]
+    Token,
+    /// Display the current logged in user
+    #[command(name = "auth:whoami", visible_alias = "whoami")]
+    Whoami,
+    /// Display the config vars for an app
+    #[command(name = "config")]
+    Config(config::Show),
+    /// Display config values for an app
+    #[command(name = "config:get")]
+    ConfigGet(config::Get),
+    /// Set one or more config vars
+    #[command(name = "config:set", alias = "config:add")]
+    ConfigSet(config::Set),
+    /// Unset one or more config vars
+    #[command(name = "config:unset", alias = "config:remove")]
+    ConfigUnset(config::Unset),
+    /// List domains for an app
+    #[command(name = "domains")]
+    Domains(domains::List),
+    /// Add a domain to an app
+    #[command(name = "domains:add")]
+    DomainsAdd(domains::Change),
+    /// Remove a domain from an app
+    #[command(name = "domains:remove")]
+    DomainsRemove(domains::Change),
+    /// Clone an app's repository to a directory
+    #[command(name = "git:clone")]
+    GitClone(git::Clone),
+    /// Answer git's questions for credentials
+    #[command(name = "git:credentials", hide = true)]
+    GitCredentials(git::Credentials),
+    /// Add a git remote of an app to the repository
+    #[command(name = "git:remote")]
+    GitRemote(git::Remote),
+    /// Display recent log output
+    #[command(name = "logs")]
+    Logs(logs::Logs),
+    /// Display the current maintenance status of an app
+    #[command(name = "maintenance")]
+    Maintenance(maintenance::Only),
+    /// Put the app into maintenance mode
+    #[command(name = "maintenance:on")]
+    MaintenanceOn(maintenance::Only),
+    /// Take the app out of maintenance mode
+    #[command(name = "maintenance:off")]
+    MaintenanceOff(maintenance::Only),
+    /// List dynos for an app
+    #[command(name = "ps")]
+    Ps(ps::List),
+    /// Scale dyno quantity up or down
+    #[command(name = "ps:scale", visible_alias = "scale", alias = "dyno:scale")]
+    PsScale(ps::Scale),
+    /// Restart an app's dynos
+    #[command(name = "ps:restart", visible_alias = "restart", alias = "dyno:restart")]
+    PsRestart(ps::Which),
+    /// Stop an app's dyno or process type
+    #[command(name = "ps:stop", aliases = ["stop", "kill", "ps:kill", "dyno:stop", "dyno:kill"])]
+    PsStop(ps::Which),
+    /// Display the releases for an app
+    #[command(name = "releases")]
+    Releases(releases::List),
+    /// View detailed information for a release
+    #[command(name = "releases:info")]
+    ReleasesInfo(releases::Info),
+    /// View the release command output
+    #[command(name = "releases:output")]
+    ReleasesOutput(releases::Output),
+    /// Roll back to a previous release
+    #[command(name = "releases:rollback", visible_alias = "rollback")]
+    Rollback(releases::Rollback),
+    /// Run a one-off process inside a dyno
+    #[command(name = "run")]
+    Run(run::Run),
+    /// Run a detached dyno, where output is sent to your logs
+    #[command(name = "run:detached")]
+    RunDetached(run::Detached),
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run(arguments: Vec<OsString>, env: Env) -> ExitCode {
+    let line = match Line::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            // Nobody may be reading; the exit status is right all the same.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let screen = Screen::detect(env.no_color);
+    match Session::open(env, line.server).and_then(|session| line.command.run(&session)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            screen.fail(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+impl Command {
+    fn run(self, session: &Session) -> Outcome {
+        match self {
+            Self::Apps(args) => args.run(session),
+            Self::AppsCreate(args) => args.run(session),
+            Self::AppsDestroy(args) => args.run(session),
+            Self::AppsInfo(args) => args.run(session),
+            Self::AppsOpen(args) => args.run(session),
+            Self::AppsRename(args) => args.run(session),
+            Self::Login(args) => args.run(session),
+            Self::Logout => auth::logout(session),
+            Self::Token => auth::token(session),
+            Self::Whoami => auth::whoami(session),
+            Self::Config(args) => args.run(session),
+            Self::ConfigGet(args) => args.run(session),
+            Self::ConfigSet(args) => args.run(session),
+            Self::ConfigUnset(args) => args.run(session),
+            Self::Domains(args) => args.run(session),
+            Self::DomainsAdd(args) => args.add(session),
+            Self::DomainsRemove(args) => args.remove(session),
+            Self::GitClone(args) => args.run(session),
+            Self::GitCredentials(args) => args.run(session),
+            Self::GitRemote(args) => args.run(session),
+            Self::Logs(args) => args.run(session),
+            Self::Maintenance(args) => args.show(session),
+            Self::MaintenanceOn(args) => args.set(session, maintenance::Mode::On),
+            Self::MaintenanceOff(args) => args.set(session, maintenance::Mode::Off),
+            Self::Ps(args) => args.run(session),
+            Self::PsScale(args) => args.run(session),
+            Self::PsRestart(args) => args.restart(session),
+            Self::PsStop(args) => args.stop(session),
+            Self::Releases(args) => args.run(session),
+            Self::ReleasesInfo(args) => args.run(session),
+            Self::ReleasesOutput(args) => args.run(session),
+            Self::Rollback(args) => args.run(session),
+            Self::Run(args) => args.run(session),
+            Self::RunDetached(args) => args.run(session),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_written_as_herokus_are() {
+        let parses = |line: &str| Line::try_parse_from(line.split(' ')).is_ok();
+        for good in [
+            "hythe create",
+            "hythe create demo --no-remote",
+            "hythe ps:scale web=2 worker+1:Standard-2X -a demo",
+            "hythe ps:scale web-1",
+            "hythe config:set A=-1 B=x=y -a demo",
+            "hythe rollback v3",
+            "hythe releases:rollback",
+            "hythe logs --tail -n 20 --ps web.1 --source app",
+            "hythe run -a demo -- bash -c true",
+            "hythe run -a demo rake db:migrate --trace",
+            "hythe destroy demo --confirm demo",
+            "hythe apps:info -a demo --json",
+            "hythe apps --server work",
+            "hythe git:credentials get",
+        ] {
+            assert!(parses(good), "{good}");
+        }
+        for bad in ["hythe", "hythe ps:scal", "hythe config:get", "hythe logs --nonsense"] {
+            assert!(!parses(bad), "{bad}");
+        }
+    }
+}

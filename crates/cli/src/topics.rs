@@ -1,0 +1,12 @@
+//! The commands, one file per topic.
+
+pub(crate) mod apps;
+pub(crate) mod auth;
+pub(crate) mod config;
+pub(crate) mod domains;
+pub(crate) mod git;
+pub(crate) mod logs;
+pub(crate) mod maintenance;
+pub(crate) mod ps;
+pub(crate) mod releases;
+pub(crate) mod run;

@@ -1,0 +1,137 @@
+//! The parts of the API's answers that the client reads. Unknown members are ignored.
+
+use serde::{Deserialize, Serialize};
+
+/// A name alone: of a stack, a region.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Named {
+    pub name: String,
+}
+
+/// A person, as named in other objects.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Person {
+    #[serde(default)]
+    pub email: String,
+}
+
+/// An app.
+#[derive(Debug, Deserialize)]
+pub(crate) struct App {
+    pub name: String,
+    #[serde(default)]
+    pub web_url: Option<String>,
+    #[serde(default)]
+    pub owner: Person,
+    #[serde(default)]
+    pub region: Named,
+    #[serde(default)]
+    pub stack: Named,
+    #[serde(default)]
+    pub build_stack: Named,
+    #[serde(default)]
+    pub maintenance: bool,
+    #[serde(default)]
+    pub acm: bool,
+    #[serde(default)]
+    pub repo_size: Option<u64>,
+    #[serde(default)]
+    pub slug_size: Option<u64>,
+    #[serde(default)]
+    pub archived_at: Option<String>,
+}
+
+/// A dyno.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Dyno {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub process_type: String,
+    pub size: String,
+    pub state: String,
+    pub command: String,
+    pub updated_at: String,
+    #[serde(default)]
+    pub attach_url: Option<String>,
+}
+
+/// A process type's quantity and size.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Formation {
+    #[serde(rename = "type")]
+    pub process_type: String,
+    pub quantity: u32,
+    pub size: String,
+}
+
+/// A release.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Release {
+    pub id: String,
+    pub version: u32,
+    pub description: String,
+    pub status: String,
+    #[serde(default)]
+    pub current: bool,
+    #[serde(default)]
+    pub eligible_for_rollback: bool,
+    #[serde(default)]
+    pub addon_plan_names: Vec<String>,
+    #[serde(default)]
+    pub output_stream_url: Option<String>,
+    #[serde(default)]
+    pub user: Person,
+    pub created_at: String,
+}
+
+/// A host name.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Domain {
+    pub hostname: String,
+    pub kind: String,
+    #[serde(default)]
+    pub cname: Option<String>,
+}
+
+/// The account that asks.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Account {
+    pub email: String,
+}
+
+/// An authorization: one API token.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Authorization {
+    pub id: String,
+    #[serde(default)]
+    pub access_token: Option<AccessToken>,
+}
+
+/// The token itself.
+#[derive(Deserialize)]
+pub(crate) struct AccessToken {
+    pub token: String,
+}
+
+impl std::fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Where an app's log can be read.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogSession {
+    pub logplex_url: String,
+}
+
+/// What is asked of the log.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct LogQuery {
+    pub lines: u32,
+    pub tail: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dyno: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
