@@ -1,0 +1,274 @@
+//! One client's connection: request after request, each answered in turn.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use model::routes::Target;
+use tokio_util::sync::WaitForCancellationFuture;
+
+use crate::answer;
+use crate::buffer::BASE;
+use crate::head::request::{self, Afterwards, Origin, Refusal, Request, Verb};
+use crate::head::{MAX_REQUEST_HEAD, Scan};
+use crate::outgoing::Outgoing;
+use crate::pages::Page;
+use crate::relay::{self, Secret};
+use crate::thread::Thread;
+use crate::timer::Timer;
+use crate::transfer::End;
+
+/// A client's connection and what is known of it.
+pub struct Connection {
+    /// What its thread's connections share.
+    pub thread: Rc<Thread>,
+    /// The connection itself.
+    pub client: End,
+    /// Its only timer.
+    pub timer: Timer,
+    /// Who connected.
+    pub peer: SocketAddr,
+    /// The same, as requests tell it.
+    pub origin: Origin,
+    /// Its part of log lines: `tls=… tls_version=…`.
+    pub tls: &'static str,
+}
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The next request.
+    KeepAlive,
+    /// It is over: everything was said.
+    Close,
+    /// It is over, but the client may still be sending: its bytes must be read for a while, or the
+    /// answer could be lost with the connection.
+    Linger,
+    /// It is over at once: an answer is incomplete.
+    Cut,
+}
+
+/// What the client says next.
+enum Heard {
+    /// A request's head of this length.
+    Head(usize),
+    /// A rendezvous secret.
+    Secret(Secret),
+    /// Something that is not taken.
+    Refused(Refusal),
+    /// Nothing more.
+    End,
+}
+
+/// Where a request's host leads.
+enum Way {
+    App,
+    Platform,
+    Nowhere,
+}
+
+/// Whether anything was said on the connection before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    First,
+    Later,
+}
+
+impl Connection {
+    /// Serves the connection to its end.
+    pub async fn serve(mut self) {
+        let thread = self.thread.clone();
+        let mut drained = pin!(thread.drain.cancelled());
+        let mut turn = Turn::First;
+        loop {
+            let next = match self.hear(drained.as_mut(), turn).await {
+                Heard::Head(length) => match self.read(length) {
+                    Ok((request, forward)) => match self.way(&request) {
+                        Way::Platform => return Box::pin(relay::http(self)).await,
+                        Way::App => {
+                            self.client.input.skip(length);
+                            Box::pin(answer::answer(&mut self, &request, forward)).await
+                        }
+                        Way::Nowhere => {
+                            self.client.input.skip(length);
+                            self.show(&Page::no_such_app(), &request).await
+                        }
+                    },
+                    Err(refusal) => self.refuse(refusal).await,
+                },
+                Heard::Secret(secret) => {
+                    return Box::pin(relay::rendezvous(self, secret)).await;
+                }
+                Heard::Refused(refusal) => self.refuse(refusal).await,
+                Heard::End => Next::Close,
+            };
+            self.client.head.clear();
+            turn = Turn::Later;
+            match next {
+                Next::KeepAlive => {}
+                Next::Close => return self.finish().await,
+                Next::Linger => return self.linger().await,
+                Next::Cut => return,
+            }
+        }
+    }
+
+    /// Waits for the next request's head. While nothing has come, no buffer is held, and a router
+    /// that drains ends the connection.
+    async fn hear(
+        &mut self,
+        mut drained: Pin<&mut WaitForCancellationFuture<'_>>,
+        turn: Turn,
+    ) -> Heard {
+        let mut scan = Scan::request();
+        self.timer.set(match turn {
+            _ if !self.client.input.is_empty() => self.thread.timeouts.request_head,
+            Turn::First | Turn::Later => self.thread.timeouts.client_keep_alive,
+        });
+        poll_fn(|cx| {
+            loop {
+                if let Some(heard) = self.look(&mut scan, turn) {
+                    return Poll::Ready(heard);
+                }
+                let was_idle = self.client.input.is_empty();
+                match self.client.poll_fill(cx, MAX_REQUEST_HEAD) {
+                    Poll::Ready(Ok(count)) if count > 0 && was_idle => {
+                        self.timer.set(self.thread.timeouts.request_head);
+                    }
+                    Poll::Ready(Ok(count)) if count > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(Heard::End),
+                    Poll::Pending => return self.poll_patience(cx, drained.as_mut()),
+                }
+            }
+        })
+        .await
+    }
+
+    fn poll_patience(
+        &mut self,
+        cx: &mut Context<'_>,
+        drained: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) -> Poll<Heard> {
+        if self.client.input.is_empty() && drained.poll(cx).is_ready() {
+            return Poll::Ready(Heard::End);
+        }
+        self.timer.poll(cx).map(|()| Heard::End)
+    }
+
+    /// What has been heard so far, if it is enough.
+    fn look(&mut self, scan: &mut Scan, turn: Turn) -> Option<Heard> {
+        if turn == Turn::First && self.client.socket.tls().is_some() {
+            match relay::secret(self.client.input.raw()) {
+                relay::Look::Secret(secret) => return Some(Heard::Secret(secret)),
+                relay::Look::Perhaps => return None,
+                relay::Look::No => {}
+            }
+        }
+        // Some clients send an empty line after a body.
+        while self.client.input.raw().starts_with(b"\r\n") {
+            self.client.input.skip(2);
+        }
+        let raw = self.client.input.raw();
+        if raw.is_empty() || raw == b"\r" {
+            return None;
+        }
+        match scan.find_end(raw) {
+            Ok(Some(length)) => Some(Heard::Head(length)),
+            Ok(None) => None,
+            Err(reason) => Some(Heard::Refused(reason.into())),
+        }
+    }
+
+    /// Judges the head heard and writes what goes to a dyno. The head itself stays in the input.
+    fn read(&mut self, length: usize) -> Result<(Request, Outgoing), Refusal> {
+        let mut head = Outgoing::default();
+        let raw = &self.client.input.raw()[..length];
+        let dice = &mut *self.thread.dice.borrow_mut();
+        let request = request::read(raw, &self.origin, dice, head.bytes())?;
+        Ok((request, head))
+    }
+
+    fn way(&self, request: &Request) -> Way {
+        match self.thread.routes.peek().lookup(&request.host) {
+            Target::App(_) => Way::App,
+            Target::Platform => Way::Platform,
+            Target::Unknown => Way::Nowhere,
+        }
+    }
+
+    /// Answers with a page, because there is no dyno to ask.
+    pub async fn show(&mut self, page: &Page, request: &Request) -> Next {
+        let next = self.after_unread(request);
+        self.write(page, request.verb, next).await
+    }
+
+    /// What becomes of the connection when nothing of the request's body has been read.
+    pub fn after_unread(&self, request: &Request) -> Next {
+        let has_body = request.body.chunked || request.body.length.is_some_and(|n| n > 0);
+        if has_body { Next::Linger } else { self.after(request.afterwards) }
+    }
+
+    /// What becomes of the connection when the request has been read.
+    pub fn after(&self, wish: Afterwards) -> Next {
+        match wish {
+            Afterwards::KeepAlive if !self.thread.drain.is_cancelled() => Next::KeepAlive,
+            Afterwards::KeepAlive | Afterwards::Close => Next::Close,
+        }
+    }
+
+    /// Answers a request that is not taken. Where the next would begin is anybody's guess.
+    async fn refuse(&mut self, reason: Refusal) -> Next {
+        self.write(&Page::refusal(reason), Verb::Other, Next::Linger).await
+    }
+
+    /// Writes an answer, within the time a client may be idle.
+    pub async fn write(&mut self, page: &Page, verb: Verb, next: Next) -> Next {
+        let afterwards = match next {
+            Next::KeepAlive => Afterwards::KeepAlive,
+            Next::Close | Next::Linger | Next::Cut => Afterwards::Close,
+        };
+        self.client.head.clear();
+        page.write(verb, afterwards, self.client.head.bytes());
+        if self.write_head().await { next } else { Next::Cut }
+    }
+
+    /// Writes the client's head; false if the client does not take it.
+    pub async fn write_head(&mut self) -> bool {
+        self.timer.set(self.thread.timeouts.idle);
+        poll_fn(|cx| match self.client.poll_write_head(cx) {
+            Poll::Ready(result) => Poll::Ready(result.is_ok()),
+            Poll::Pending => self.timer.poll(cx).map(|()| false),
+        })
+        .await
+    }
+
+    /// Ends the connection after its last answer.
+    async fn finish(self) {
+        let unread = !self.client.input.is_empty();
+        if unread || self.client.socket.tls().is_some() {
+            // Closing with bytes unread would tear the connection down and the answer with it.
+            self.linger().await;
+        }
+    }
+
+    /// Says that nothing more will be said, then reads and throws away what still comes, for a while.
+    pub async fn linger(mut self) {
+        self.timer.set(self.thread.timeouts.linger);
+        poll_fn(|cx| {
+            if self.client.socket.poll_finish(cx).is_pending() {
+                return self.timer.poll(cx);
+            }
+            loop {
+                self.client.input.clear();
+                match self.client.poll_fill(cx, BASE) {
+                    Poll::Ready(Ok(count)) if count > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.timer.poll(cx),
+                }
+            }
+        })
+        .await;
+    }
+}

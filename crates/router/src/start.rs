@@ -1,0 +1,143 @@
+//! Starting the router's threads, and stopping them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use model::LogSink;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::config::{Config, Handover};
+use crate::load;
+use crate::routes::Routes;
+use crate::thread::{self, Bound, Shared};
+
+/// Connections that may wait in the kernel to be accepted, per listener.
+const BACKLOG: i32 = 4096;
+
+/// Why the router did not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no address to listen on.
+    #[error("no address to listen on")]
+    NoListener,
+    /// An address cannot be listened on.
+    #[error("cannot listen on {addr}")]
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// What the kernel says.
+        #[source]
+        source: io::Error,
+    },
+    /// A thread or its runtime cannot be made.
+    #[error("cannot start a router thread")]
+    Thread(#[source] io::Error),
+}
+
+/// How the end came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request had ended before.
+    All,
+    /// The deadline came first; what was still open has been cut.
+    Cut,
+}
+
+/// A running router. Dropping it stops it as [`Running::shutdown`] does, but waits for nothing.
+#[derive(Debug)]
+pub struct Running {
+    /// The addresses listened on, in the order of [`Config::listen`], with real ports.
+    pub addrs: Vec<SocketAddr>,
+    drain: DropGuard,
+    cut: CancellationToken,
+    ended: watch::Receiver<()>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Starts the router. Ready means: connections are accepted when this returns.
+///
+/// # Errors
+/// If an address cannot be listened on, or a thread cannot be started.
+pub fn start(
+    config: Config,
+    routes: Routes,
+    logs: LogSink,
+    handover: mpsc::Sender<Handover>,
+) -> Result<Running, StartError> {
+    let (addrs, bound) = bind_all(&config)?;
+    let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
+    let (end, ended) = watch::channel(());
+    let guard = drain.clone().drop_guard();
+    let load = load::Shared::default();
+    let shared = Shared { config, routes, logs, handover, load, drain };
+    let mut threads = Vec::new();
+    for (number, listeners) in bound.into_iter().enumerate() {
+        let mut shared = shared.clone();
+        shared.drain = shared.drain.child_token();
+        let (cut, end) = (cut.clone(), end.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        let run = move || {
+            thread::run(&runtime, (shared, listeners), cut);
+            drop(end);
+        };
+        let name = format!("router-{number}");
+        let thread = std::thread::Builder::new().name(name).spawn(run);
+        threads.push(thread.map_err(StartError::Thread)?);
+    }
+    Ok(Running { addrs, drain: guard, cut, ended, threads })
+}
+
+impl Running {
+    /// Accepts nothing more, closes idle connections, lets requests under way end until `deadline`
+    /// has passed, then cuts what is left.
+    pub async fn shutdown(mut self, deadline: Duration) -> Drained {
+        drop(self.drain);
+        // The channel closes when the last thread has ended: nobody ever sends.
+        let all = tokio::time::timeout(deadline, self.ended.changed()).await;
+        let drained = if all.is_ok() { Drained::All } else { Drained::Cut };
+        self.cut.cancel();
+        let _ = self.ended.changed().await;
+        for thread in self.threads {
+            // A panic has been reported by the thread itself; there is nothing to add.
+            let _ = thread.join();
+        }
+        drained
+    }
+}
+
+/// Each thread's own sockets, for all addresses.
+fn bind_all(config: &Config) -> Result<(Vec<SocketAddr>, Vec<Vec<Bound>>), StartError> {
+    if config.listen.is_empty() {
+        return Err(StartError::NoListener);
+    }
+    let mut addrs = Vec::new();
+    let mut bound: Vec<Vec<Bound>> = (0..config.threads.get()).map(|_| Vec::new()).collect();
+    for listen in &config.listen {
+        let mut addr = listen.addr;
+        for sockets in &mut bound {
+            let socket = bind(addr).map_err(|source| StartError::Bind { addr, source })?;
+            // Port 0 is any port for the first thread, and that port for the others.
+            addr = socket.local_addr().map_err(|source| StartError::Bind { addr, source })?;
+            sockets.push(Bound { socket, tls: listen.tls.clone() });
+        }
+        addrs.push(addr);
+    }
+    Ok((addrs, bound))
+}
+
+fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
