@@ -335,7 +335,8 @@ impl Planner<'_> {
             sorted.push((Slot::sort(app, wanted, &dynos, self), key.1));
         }
         let taken = sorted.iter().filter(|(slot, _)| slot.is_rolling()).count();
-        let mut surge = self.limits.surge.max(1).saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX));
+        let mut surge =
+            self.limits.surge.max(1).saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX));
         for (slot, name) in sorted {
             let spec = FormationDyno {
                 app: app.app,

@@ -28,7 +28,10 @@ impl Planner<'_> {
             Some(Condition::Starting | Condition::Up) => self.wake(once.expires_at),
             Some(Condition::Gone { .. }) => self.plan.actions.push(Action::Forget(once.id)),
             None if over => self.plan.actions.push(Action::Forget(once.id)),
-            None => self.plan.actions.push(Action::Start(DynoSpec::Once(once.id))),
+            None => {
+                self.plan.actions.push(Action::Start(DynoSpec::Once(once.id)));
+                self.wake(once.expires_at);
+            }
         }
     }
 
