@@ -1,0 +1,20 @@
+//! One file per resource: its wire type, how it is made from the model, its handlers.
+
+pub mod absent;
+pub mod account;
+pub mod apps;
+pub mod authorizations;
+pub mod buildpack_installations;
+pub mod builds;
+pub mod collaborators;
+pub mod config_vars;
+pub mod domains;
+pub mod dyno_sizes;
+pub mod dynos;
+pub mod formation;
+pub mod log_sessions;
+pub mod regions;
+pub mod releases;
+pub mod slugs;
+pub mod sources;
+pub mod stacks;

@@ -1,0 +1,237 @@
+//! Builds: from source to slug.
+
+use axum::extract::{Path, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use control::builds::{self, NewBuild};
+use http::StatusCode;
+use model::build::{Build, BuildStatus};
+use model::{App, BuildId};
+use serde::{Deserialize, Serialize};
+
+use crate::app_path::AppPath;
+use crate::body::Body;
+use crate::error::{ApiError, Result};
+use crate::ranges::{Key, Listed, Page, Range};
+use crate::resources::sources;
+use crate::state::ApiState;
+use crate::streams::{Licence, Stream};
+use crate::wire::{IdRef, UserRef};
+
+/// Routes of builds.
+pub fn routes() -> Router<ApiState> {
+    Router::new()
+        .route("/apps/{app}/builds", get(list).post(create))
+        .route("/apps/{app}/builds/{build}", get(info).delete(cancel))
+        .route("/apps/{app}/builds/{build}/result", get(result))
+}
+
+#[derive(Serialize)]
+struct BuildBody {
+    app: IdRef,
+    buildpacks: Option<Vec<Buildpack>>,
+    created_at: String,
+    id: String,
+    output_stream_url: String,
+    release: Option<IdRef>,
+    slug: Option<IdRef>,
+    source_blob: SourceBlob,
+    stack: String,
+    status: &'static str,
+    updated_at: String,
+    user: UserRef,
+}
+
+#[derive(Serialize)]
+struct Buildpack {
+    name: String,
+    url: String,
+}
+
+#[derive(Serialize)]
+struct SourceBlob {
+    checksum: String,
+    url: String,
+    version: Option<String>,
+    version_description: Option<String>,
+}
+
+impl BuildBody {
+    fn new(build: Build, app: &App, state: &ApiState) -> Self {
+        let output = Licence::new(Stream::BuildOutput, build.id);
+        let source = Licence::new(Stream::Archive, &build.source_blob);
+        let named = |name: String| Buildpack { url: name.clone(), name };
+        let buildpacks: Vec<_> = build.buildpacks.into_iter().map(named).collect();
+        Self {
+            app: IdRef::new(app.id),
+            buildpacks: (!buildpacks.is_empty()).then_some(buildpacks),
+            created_at: build.created_at.rfc3339(),
+            id: build.id.to_string(),
+            output_stream_url: state.config.stream_url(&output),
+            release: build.release.map(IdRef::new),
+            slug: build.slug.map(IdRef::new),
+            source_blob: SourceBlob {
+                checksum: format!("SHA256:{}", build.source_blob),
+                url: state.config.stream_url(&source),
+                version: build.source_version,
+                version_description: None,
+            },
+            stack: build.stack,
+            status: build.status.as_str(),
+            updated_at: build.updated_at.rfc3339(),
+            user: UserRef::new(build.actor, &build.actor_email),
+        }
+    }
+}
+
+impl Listed for BuildBody {
+    const SORTABLE: &'static [&'static str] = &["created_at", "id"];
+
+    fn key(&self, attribute: &str) -> Key {
+        Key::Text(match attribute {
+            "id" => self.id.clone(),
+            _ => self.created_at.clone(),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct New {
+    source_blob: NewSource,
+    #[serde(default)]
+    buildpacks: Option<Vec<NewBuildpack>>,
+}
+
+#[derive(Deserialize)]
+struct NewSource {
+    url: String,
+    version: Option<String>,
+    checksum: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct NewBuildpack {
+    url: Option<String>,
+    name: Option<String>,
+}
+
+async fn create(
+    State(state): State<ApiState>,
+    AppPath { caller, app }: AppPath,
+    Body(New { source_blob, buildpacks }): Body<New>,
+) -> Result<(StatusCode, Json<BuildBody>)> {
+    let blob = sources::uploaded(&state, &source_blob.url).await?;
+    check(source_blob.checksum.as_deref(), &blob)?;
+    let named = buildpacks.unwrap_or_default().into_iter();
+    let buildpacks = named.filter_map(|pack| pack.url.or(pack.name)).collect();
+    let version = source_blob.version.filter(|version| !version.is_empty());
+    let new = NewBuild { source_blob: blob, source_version: version, buildpacks };
+    let build = builds::create(&state.control, &caller.account, app.id, new).await?;
+    Ok((StatusCode::CREATED, Json(BuildBody::new(build, &app, &state))))
+}
+
+/// Refuses a source that is not the one its sender meant.
+fn check(checksum: Option<&str>, blob: &str) -> Result<()> {
+    let Some(checksum) = checksum else { return Ok(()) };
+    let (algorithm, digits) = checksum.split_once(':').unwrap_or(("SHA256", checksum));
+    if algorithm.eq_ignore_ascii_case("sha256") && digits.eq_ignore_ascii_case(blob) {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!(
+        "Source checksum `{checksum}` is not that of the uploaded source."
+    )))
+}
+
+async fn list(
+    State(state): State<ApiState>,
+    range: Range,
+    AppPath { caller, app }: AppPath,
+) -> Result<Page<BuildBody>> {
+    let builds = builds::list(&state.control, &caller.account, app.id).await?;
+    range.page(builds.into_iter().map(|build| BuildBody::new(build, &app, &state)).collect())
+}
+
+async fn info(
+    State(state): State<ApiState>,
+    Path((_, build)): Path<(String, String)>,
+    AppPath { caller, app }: AppPath,
+) -> Result<Json<BuildBody>> {
+    let build = builds::info(&state.control, &caller.account, app.id, parse(&build)?).await?;
+    Ok(Json(BuildBody::new(build, &app, &state)))
+}
+
+async fn cancel(
+    State(state): State<ApiState>,
+    Path((_, build)): Path<(String, String)>,
+    AppPath { caller, app }: AppPath,
+) -> Result<Json<BuildBody>> {
+    let build = builds::cancel(&state.control, &caller.account, app.id, parse(&build)?).await?;
+    Ok(Json(BuildBody::new(build, &app, &state)))
+}
+
+fn parse(id: &str) -> Result<BuildId> {
+    id.parse().map_err(|_| ApiError::not_found("build"))
+}
+
+/// What a finished build printed, as lines.
+#[derive(Serialize)]
+struct ResultBody {
+    build: ResultBuild,
+    exit_code: u8,
+    lines: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct ResultBuild {
+    id: String,
+    output_stream_url: String,
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Line {
+    stream: &'static str,
+    line: String,
+}
+
+/// The answer holds the whole output, so it takes no more than this; the stream has the rest.
+const RESULT_BYTES: usize = 1024 * 1024;
+
+async fn result(
+    State(state): State<ApiState>,
+    Path((_, build)): Path<(String, String)>,
+    AppPath { caller, app }: AppPath,
+) -> Result<Json<ResultBody>> {
+    let build = builds::info(&state.control, &caller.account, app.id, parse(&build)?).await?;
+    if build.status == BuildStatus::Pending {
+        return Err(ApiError::not_found("result"));
+    }
+    let output = Licence::new(Stream::BuildOutput, build.id);
+    let text = printed(&state, build.id).await?;
+    let line = |line: &str| Line { stream: "STDOUT", line: format!("{line}\n") };
+    Ok(Json(ResultBody {
+        build: ResultBuild {
+            id: build.id.to_string(),
+            output_stream_url: state.config.stream_url(&output),
+            status: build.status.as_str(),
+        },
+        exit_code: u8::from(build.status != BuildStatus::Succeeded),
+        lines: text.lines().map(line).collect(),
+    }))
+}
+
+/// The first [`RESULT_BYTES`] that a finished build printed.
+async fn printed(state: &ApiState, build: BuildId) -> Result<String> {
+    let Some(mut follow) = builds::follow(&state.control, build).await? else {
+        return Err(ApiError::not_found("result"));
+    };
+    let mut bytes = Vec::new();
+    while bytes.len() < RESULT_BYTES {
+        match follow.next().await.map_err(|error| ApiError::internal(&error))? {
+            Some(chunk) => bytes.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    bytes.truncate(RESULT_BYTES);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,105 @@
+//! Sources: places to upload a source archive to, before a build is made of it. The id in the URL
+//! is the licence to write once and to read.
+
+use std::io;
+
+use axum::body::Body as HttpBody;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{post, put};
+use axum::{Json, Router};
+use control::sources;
+use futures_util::TryStreamExt as _;
+use http::StatusCode;
+use model::{AppId, SourceId};
+use serde::Serialize;
+use tokio_util::io::StreamReader;
+
+use crate::app_path::AppPath;
+use crate::caller::Caller;
+use crate::error::{ApiError, Result};
+use crate::state::ApiState;
+use crate::streams::archive;
+
+/// No source archive may be longer than this.
+const MAX_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// Routes of sources.
+pub fn routes() -> Router<ApiState> {
+    Router::new()
+        .route("/sources", post(create))
+        .route("/apps/{app}/sources", post(create_for_app))
+        .route("/uploads/{source}", put(upload).get(download))
+}
+
+#[derive(Serialize)]
+struct SourceBody {
+    source_blob: Urls,
+}
+
+#[derive(Serialize)]
+struct Urls {
+    get_url: String,
+    put_url: String,
+}
+
+type Created = (StatusCode, Json<SourceBody>);
+
+async fn create(State(state): State<ApiState>, caller: Caller) -> Result<Created> {
+    place(&state, &caller, None).await
+}
+
+async fn create_for_app(
+    State(state): State<ApiState>,
+    AppPath { caller, app }: AppPath,
+) -> Result<Created> {
+    place(&state, &caller, Some(app.id)).await
+}
+
+async fn place(state: &ApiState, caller: &Caller, app: Option<AppId>) -> Result<Created> {
+    let source = sources::create(&state.control, &caller.account, app).await?;
+    let url = format!("{}{}", prefix(state), source.id);
+    let source_blob = Urls { get_url: url.clone(), put_url: url };
+    Ok((StatusCode::CREATED, Json(SourceBody { source_blob })))
+}
+
+fn prefix(state: &ApiState) -> String {
+    format!("{}/uploads/", state.config.api_url)
+}
+
+/// The blob that was uploaded to the source at `url`.
+///
+/// # Errors
+/// When the URL is not one of [`create`]'s, or nothing was uploaded to it yet.
+pub async fn uploaded(state: &ApiState, url: &str) -> Result<String> {
+    let elsewhere = || {
+        ApiError::invalid(
+            "Building from a URL outside of this platform is not built in this version of Hythe. \
+             Upload the source: `POST /sources` says where to.",
+        )
+    };
+    let id: SourceId =
+        url.strip_prefix(&prefix(state)).and_then(|id| id.parse().ok()).ok_or_else(elsewhere)?;
+    let empty = || ApiError::invalid("Nothing was uploaded to that source URL yet.");
+    sources::find(&state.control, id).await?.blob.ok_or_else(empty)
+}
+
+/// Takes an archive in as it comes. The content type is not looked at: clients send an empty one.
+async fn upload(
+    State(state): State<ApiState>,
+    Path(source): Path<String>,
+    body: HttpBody,
+) -> Result<StatusCode> {
+    let id = find(&source)?;
+    let bytes = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+    sources::upload(&state.control, id, bytes, MAX_BYTES).await?;
+    Ok(StatusCode::OK)
+}
+
+async fn download(State(state): State<ApiState>, Path(source): Path<String>) -> Result<Response> {
+    Ok(archive(sources::open(&state.control, find(&source)?).await?))
+}
+
+fn find(source: &str) -> Result<SourceId> {
+    source.parse().map_err(|_| ApiError::not_found("source"))
+}
