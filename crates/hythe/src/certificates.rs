@@ -118,7 +118,8 @@ fn server_config(dir: &Path) -> anyhow::Result<Arc<rustls::ServerConfig>> {
     let chain = CertificateDer::pem_file_iter(dir.join("server.pem"))
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .context("read the server's certificate")?;
-    let key = PrivateKeyDer::from_pem_file(dir.join("server.key")).context("read the server's key")?;
+    let key =
+        PrivateKeyDer::from_pem_file(dir.join("server.key")).context("read the server's key")?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -139,8 +140,7 @@ fn now_seconds() -> i64 {
 }
 
 fn moment(seconds: i64) -> time::OffsetDateTime {
-    time::OffsetDateTime::from_unix_timestamp(seconds)
-        .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+    time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]

@@ -30,10 +30,10 @@ pub fn run(flags: &Flags) -> ExitCode {
     checks.push(git());
     checks.push(packer());
     checks.push(disk(&data_dir));
-    checks.push(port(flags.listen.unwrap_or(SocketAddr::from((
-        [127, 0, 0, 1],
-        settings::DEFAULT_PORT,
-    ))), &data_dir));
+    checks.push(port(
+        flags.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], settings::DEFAULT_PORT))),
+        &data_dir,
+    ));
     for check in &checks {
         say(check);
     }

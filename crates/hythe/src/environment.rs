@@ -15,8 +15,10 @@ pub struct Variable {
 pub const DATA_DIR: Variable =
     Variable { name: "HYTHE_DATA_DIR", help: "The server's data directory (--data-dir)." };
 /// Address and port.
-pub const LISTEN: Variable =
-    Variable { name: "HYTHE_LISTEN", help: "Addresses to listen on, separated by commas (--listen)." };
+pub const LISTEN: Variable = Variable {
+    name: "HYTHE_LISTEN",
+    help: "Addresses to listen on, separated by commas (--listen).",
+};
 /// Base domain.
 pub const DOMAIN: Variable =
     Variable { name: "HYTHE_DOMAIN", help: "Base domain of apps and of the API (--domain)." };

@@ -55,7 +55,9 @@ pub fn secrets_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
     match fs::read(&path) {
         Ok(bytes) => match bytes.try_into() {
             Ok(key) => Ok(key),
-            Err(_) => bail!("{} is not a key of 32 bytes; restore it from a backup", path.display()),
+            Err(_) => {
+                bail!("{} is not a key of 32 bytes; restore it from a backup", path.display())
+            }
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_key(data_dir, &path),
         Err(error) => Err(error).with_context(|| format!("read {}", path.display())),

@@ -10,8 +10,11 @@ mod certificates;
 mod doctor;
 mod environment;
 mod first_start;
+mod foundation;
+mod gap;
 mod hook;
 mod platform;
+mod ports;
 mod private_files;
 mod programs;
 mod server;
@@ -76,4 +79,20 @@ fn operate(command: Command) -> ExitCode {
 #[allow(clippy::print_stderr, reason = "an operator's command talks to the operator")]
 fn complain(error: &anyhow::Error) {
     eprintln!(" !     {error:#}");
+}
+
+fn client_environment() -> cli::Env {
+    let config_home = environment::named("XDG_CONFIG_HOME").map(std::path::PathBuf::from);
+    let config_home = config_home.or_else(|| Some(environment::home()?.join(".config")));
+    let term = environment::named("TERM");
+    cli::Env {
+        program: std::env::current_exe().unwrap_or_else(|_| "hythe".into()),
+        config_dir: config_home.map(|dir| dir.join("hythe")),
+        api_key: environment::API_KEY.get(),
+        server: environment::SERVER.get(),
+        app: environment::APP.get(),
+        no_color: environment::named("NO_COLOR").is_some() || term.as_deref() == Some("dumb"),
+        term,
+        now: model::Timestamp::now().micros() / 1_000_000,
+    }
 }

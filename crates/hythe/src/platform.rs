@@ -91,7 +91,8 @@ impl Platform {
         self,
         request: Request<hyper::body::Incoming>,
     ) -> Result<Response, std::convert::Infallible> {
-        let is_git = request.uri().path().split('/').nth(1).is_some_and(|app| app.ends_with(".git"));
+        let is_git =
+            request.uri().path().split('/').nth(1).is_some_and(|app| app.ends_with(".git"));
         let rooms = if is_git { self.git } else { self.api };
         rooms.oneshot(request).await
     }

@@ -1,0 +1,256 @@
+//! What every room stands on: the data directory, the database, the verbs, the certificate; and the
+//! rooms' configurations, made from the settings in this one place.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use control::{Control, Scheme};
+use model::{DynoSize, LogSink, Secret};
+use store::Store;
+use store::blobs::BlobStore;
+use store::outputs::Outputs;
+
+use crate::settings::Settings;
+use crate::{certificates, first_start, private_files, programs};
+
+/// The stack's name. Its base is the machine's own `/usr`; the name is what buildpacks ask for.
+const STACK: &str = "heroku-24";
+
+/// What every room stands on.
+pub struct Foundation {
+    /// What the operator decided.
+    pub settings: Settings,
+    /// The verbs, with database, blobs, outputs and the way into the log.
+    pub control: Control,
+    /// The platform's certificate.
+    pub tls: Arc<rustls::ServerConfig>,
+    /// The first account and its token, when this start has made it.
+    pub first_account: Option<(String, Secret)>,
+    public: Public,
+}
+
+/// How people reach the platform.
+#[derive(Clone, Debug)]
+struct Public {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+}
+
+impl Foundation {
+    /// Makes what is missing, opens what is there.
+    ///
+    /// # Errors
+    /// Says what was attempted.
+    pub async fn lay(settings: Settings, logs: LogSink) -> anyhow::Result<Self> {
+        run_directory(&settings)?;
+        let public = public(&settings)?;
+        let tls = certificates::ensure(&settings.data_dir, &settings.domain)?;
+        let control = open(&settings, &public, logs)?;
+        let first = control::accounts::ensure_first(&control, &settings.owner)
+            .await
+            .context("make the first account")?;
+        let first_account = first.map(|(account, token)| (account.email, token));
+        if let (Some((_, token)), Some(path)) = (&first_account, &settings.token_file) {
+            private_files::write(path, token.reveal().as_bytes())?;
+        }
+        Ok(Self { settings, control, tls, first_account, public })
+    }
+
+    /// `http://localhost:8300`.
+    pub fn public_url(&self) -> String {
+        self.url(&self.public.host)
+    }
+
+    fn url(&self, host: &str) -> String {
+        match (self.public.scheme, self.public.port) {
+            (Scheme::Http, 80) => format!("http://{host}"),
+            (Scheme::Https, 443) => format!("https://{host}"),
+            (Scheme::Http, port) => format!("http://{host}:{port}"),
+            (Scheme::Https, port) => format!("https://{host}:{port}"),
+        }
+    }
+
+    /// Configuration of the API.
+    pub fn api_config(&self) -> api::Config {
+        let host = format!("{}:{}", self.public.host, self.public.port);
+        api::Config {
+            api_url: self.public_url(),
+            git_host: host.clone(),
+            attach_host: host,
+            hosts: platform_hosts(&self.settings.domain).into_iter().map(Into::into).collect(),
+            stream_key: Secret::new(random_hex()),
+        }
+    }
+
+    /// Configuration of git.
+    ///
+    /// # Errors
+    /// When this program's own path cannot be known.
+    pub fn git_config(&self) -> anyhow::Result<git::GitConfig> {
+        let program = this_program()?;
+        let (data_dir, run_dir) = (&self.settings.data_dir, &self.settings.run_dir);
+        let mut config = git::GitConfig::below(data_dir, run_dir, program);
+        config.git_program = programs::git();
+        Ok(config)
+    }
+
+    /// Configuration of the builder.
+    pub fn builds_config(&self) -> builds::Config {
+        let limits = self.settings.build;
+        builds::Config {
+            work_dir: self.settings.data_dir.join("builds"),
+            secrets_dir: self.settings.run_dir.join("builds"),
+            buildpacks_dir: self.settings.data_dir.join("buildpacks"),
+            programs: builds::Programs {
+                mksquashfs: programs::mksquashfs(),
+                ..builds::Programs::default()
+            },
+            bounds: builds::Bounds {
+                time: Duration::from_secs(limits.timeout_seconds),
+                memory_bytes: limits.memory_mib * 1024 * 1024,
+                ..builds::Bounds::default()
+            },
+            env: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+fn run_directory(settings: &Settings) -> anyhow::Result<()> {
+    private_files::directory(&settings.run_dir)
+}
+
+fn open(settings: &Settings, public: &Public, logs: LogSink) -> anyhow::Result<Control> {
+    let data = &settings.data_dir;
+    let key = first_start::secrets_key(data)?;
+    let store = Store::open(&data.join("hythe.db"), key).context("open the database")?;
+    let blobs = BlobStore::open(&data.join("blobs")).context("open the blob store")?;
+    let outputs = Outputs::open(&data.join("outputs")).context("open the outputs")?;
+    let decided = control::Settings {
+        base_domain: settings.domain.clone(),
+        scheme: public.scheme,
+        port: public.port,
+        git_host: public.host.clone(),
+        platform_hosts: platform_hosts(&settings.domain),
+        stacks: vec![STACK.to_owned()],
+        default_size: DynoSize::Standard1X,
+        repositories: data.join("repos"),
+        caches: data.join("caches"),
+    };
+    Ok(Control::new(store, blobs, outputs, logs, decided))
+}
+
+/// The verbs over a data directory that is there, for the operator's commands.
+///
+/// # Errors
+/// Says what was attempted.
+pub fn open_existing(settings: &Settings) -> anyhow::Result<Control> {
+    if !settings.data_dir.join("hythe.db").exists() {
+        bail!("there is no server in {}; start one first", settings.data_dir.display());
+    }
+    // The lines of an operator's command reach no stream: the queue's end is dropped.
+    let (sink, _lines, _lost) = LogSink::channel(1);
+    open(settings, &public(settings)?, sink)
+}
+
+/// Configuration of the dyno manager. Claims this server's block of addresses and ids.
+///
+/// # Errors
+/// When there is no block left, or the host's network cannot be prepared.
+pub fn dynos_config(settings: &Settings) -> anyhow::Result<dynos::Config> {
+    let subnet = sandbox::network::claim(&settings.run_dir).context("claim addresses for dynos")?;
+    sandbox::network::ensure_host(&subnet).context("prepare the host's network for dynos")?;
+    let addresses = dynos::Addresses {
+        first: subnet.first,
+        slots: subnet.slots,
+        interface_prefix: subnet.interface_prefix.clone(),
+        id_base: subnet.id_base,
+    };
+    let build = settings.build;
+    let build_limits = sandbox::protocol::Limits {
+        memory_bytes: build.memory_mib * 1024 * 1024,
+        memory_quota_bytes: build.memory_mib * 1024 * 1024,
+        cpu_shares: 512,
+        cpu_millis: build.cpu_millis,
+        pids: build.pids,
+        open_files: OPEN_FILES,
+        disk_bytes: DISK_BYTES,
+    };
+    Ok(dynos::Config {
+        exe: this_program()?,
+        run_dir: settings.run_dir.clone(),
+        scratch: Some(scratch(&settings.data_dir)?),
+        runtime: settings.runtime.clone(),
+        cgroup_parent: format!("hythe-{}", settings.instance),
+        root: sandbox::protocol::Root::Host,
+        addresses,
+        disk_bytes: DISK_BYTES,
+        open_files: OPEN_FILES,
+        build_limits,
+        timing: dynos::Timing {
+            boot: Duration::from_secs(settings.boot_timeout_seconds),
+            stop_grace: Duration::from_secs(settings.stop_grace_seconds),
+            drain: Duration::from_secs(settings.drain_seconds),
+            ..dynos::Timing::default()
+        },
+        limits: model::plan::Limits::default(),
+    })
+}
+
+/// Open files per process, as Heroku's.
+const OPEN_FILES: u64 = 10_000;
+/// What a dyno may write to its own ephemeral file system.
+const DISK_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+fn scratch(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    let path = data_dir.join("scratch");
+    private_files::directory(&path)?;
+    Ok(path)
+}
+
+fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("find this program's own file")
+}
+
+/// Host names that lead to the platform, not to an app.
+fn platform_hosts(domain: &str) -> Vec<String> {
+    let mut hosts: Vec<String> = ["", "api.", "git.", "dashboard."]
+        .iter()
+        .map(|prefix| format!("{prefix}{domain}"))
+        .collect();
+    hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned));
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+fn public(settings: &Settings) -> anyhow::Result<Public> {
+    let port = settings.listen.first().map_or(80, SocketAddr::port);
+    let Some(url) = &settings.public_url else {
+        return Ok(Public { scheme: Scheme::Http, host: settings.domain.clone(), port });
+    };
+    let (scheme, rest) = match url.split_once("://") {
+        Some(("http", rest)) => (Scheme::Http, rest),
+        Some(("https", rest)) => (Scheme::Https, rest),
+        _ => bail!("public_url must begin with http:// or https://, not {url:?}"),
+    };
+    let authority = rest.trim_end_matches('/');
+    let usual = if scheme == Scheme::Http { 80 } else { 443 };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if host.parse::<IpAddr>().is_err() || !host.contains(':') => {
+            (host, port.parse().with_context(|| format!("read the port of public_url {url:?}"))?)
+        }
+        _ => (authority, usual),
+    };
+    Ok(Public { scheme, host: host.to_ascii_lowercase(), port })
+}
+
+fn random_hex() -> String {
+    let mut bytes = [0_u8; 32];
+    // The system's random source failing is not something a server can go on with.
+    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
