@@ -5,10 +5,10 @@ use std::path::Path;
 use model::domain::{Domain, DomainKind};
 use model::release::Cause;
 use model::{Account, App, AppId, AppName, ConfigVars, DomainId, Timestamp};
-use store::{Poke, Reader, Tx, apps, builds, domains, one_offs};
+use store::{Poke, Reader, Tx, apps, domains, one_offs};
 
 use crate::releases::{self, Draft};
-use crate::{Actor, Control, Error, Resource, Result, access, random};
+use crate::{Actor, Control, Error, Resource, Result, access, builds, random, release_phase};
 
 /// What a new app is to be.
 #[derive(Clone, Debug, Default)]
@@ -119,15 +119,15 @@ pub async fn update(control: &Control, who: &Account, id: AppId, changes: Change
 pub async fn destroy(control: &Control, who: &Account, id: AppId) -> Result<App> {
     let who = who.clone();
     control
-        .write(move |_, tx| {
+        .write(move |control, tx| {
             access::app(tx, &who, id)?;
             let now = Timestamp::now();
             for one_off in one_offs::unfinished_of(tx, id)? {
                 one_offs::cancel(tx, one_off.id, now)?;
             }
-            for build in builds::list(tx, id)? {
-                builds::set_status(tx, build.id, model::build::BuildStatus::Failed, now)?;
-            }
+            // Whoever waits for a build or a release is told now.
+            builds::fail_all(control, tx, id)?;
+            release_phase::fail_all(control, tx, id)?;
             domains::delete_all(tx, id)?;
             apps::mark_deleted(tx, id, now)?;
             for poke in [Poke::Routes, Poke::Dynos, Poke::Builds, Poke::OneOffs, Poke::Garbage] {

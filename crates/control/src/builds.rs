@@ -6,9 +6,10 @@
 use std::path::PathBuf;
 
 use model::build::{Build, BuildStatus, BuildStep};
+use model::dyno::DynoKind;
 use model::release::Cause;
 use model::{Account, AppId, BuildId, Release, Timestamp};
-use store::{Poke, Reader, Tx, apps, buildpack_installations, builds};
+use store::{Poke, Reader, Tx, apps, buildpack_installations, builds, one_offs};
 
 use crate::releases::{self, Draft};
 use crate::slugs::{self, NewSlug};
@@ -204,7 +205,8 @@ pub async fn wait_ended(control: &Control, id: BuildId) -> Result<Build> {
 }
 
 /// Ends what the last run of the server left pending; call it once, before claiming. A build whose
-/// release exists has succeeded; any other is failed, and says so in its output.
+/// release exists has succeeded; any other is failed, and says so in its output. Build dynos that
+/// still run are asked to end.
 ///
 /// # Errors
 /// When the database fails.
@@ -220,7 +222,18 @@ pub async fn end_interrupted(control: &Control) -> Result<()> {
         )?;
         fail(control, build.id).await?;
     }
-    Ok(())
+    control
+        .write(|_, tx| {
+            // Their builders are gone with the last run of the server.
+            for one_off in one_offs::unfinished(tx)? {
+                if one_off.kind == DynoKind::Build {
+                    one_offs::cancel(tx, one_off.id, Timestamp::now())?;
+                    tx.poke(Poke::Dynos);
+                }
+            }
+            Ok(())
+        })
+        .await
 }
 
 /// Writes the build's output. The build's end closes it.
@@ -258,6 +271,14 @@ pub async fn was_built(control: &Control, app: AppId, source_version: &str) -> R
 
 fn found(db: &Reader<'_>, id: BuildId) -> Result<Build> {
     builds::find(db, id)?.ok_or(Error::NotFound(Resource::Build))
+}
+
+/// Ends all pending builds of an app badly.
+pub(crate) fn fail_all(control: &Control, tx: &mut Tx<'_>, app: AppId) -> Result<()> {
+    for build in builds::list(tx, app)? {
+        end(control, tx, build.id, BuildStatus::Failed)?;
+    }
+    Ok(())
 }
 
 /// Ends a pending build; one that has ended stays as it is.

@@ -21,6 +21,9 @@ pub const BLOB_GRACE: Duration = Duration::from_secs(3600);
 /// Ended dynos, uploads and log sessions are kept this long.
 pub const ROW_LIFE: Duration = Duration::from_secs(24 * 3600);
 
+/// Outputs of builds and release commands are kept this long.
+pub const OUTPUT_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Runs until cancelled.
 pub async fn run(control: Control, cancel: CancellationToken) {
     let mut wake = Wake::new(&control.store, &[Poke::Garbage], PERIOD, cancel);
@@ -43,6 +46,7 @@ pub async fn collect(control: &Control, blob_grace: Duration) -> Result<()> {
         empty(control, app.id).await?;
     }
     drop_old_rows(control).await?;
+    drop_old_outputs(control).await?;
     drop_blobs(control, blob_grace).await
 }
 
@@ -73,6 +77,11 @@ async fn drop_old_rows(control: &Control) -> Result<()> {
     let dynos: Vec<_> = control.store.sweep(move |tx| garbage::delete_old(tx, before)).await?;
     let outputs = control.outputs.clone();
     blocking(move || Ok(dynos.into_iter().try_for_each(|dyno| outputs.delete(dyno))?)).await
+}
+
+async fn drop_old_outputs(control: &Control) -> Result<()> {
+    let outputs = control.outputs.clone();
+    blocking(move || Ok(outputs.delete_older(OUTPUT_LIFE)?)).await
 }
 
 async fn drop_blobs(control: &Control, grace: Duration) -> Result<()> {

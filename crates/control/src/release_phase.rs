@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use model::Release;
+use model::release::ReleaseStatus;
+use model::{AppId, Release};
 use store::one_offs::Outcome;
 use store::{Poke, Tx, one_offs, releases as rows, slugs};
 use tokio_util::sync::CancellationToken;
@@ -49,14 +50,11 @@ fn step(control: &Control, tx: &mut Tx<'_>, release: &Release) -> Result<()> {
         Outcome::Exited(exit) => exit.status == 0,
         Outcome::NeverRan => false,
     };
-    let verdict = if succeeded {
-        releases::succeed(control, tx, release.id)?;
-        Verdict::Succeeded
-    } else {
-        releases::fail(control, tx, release.id)?;
-        Verdict::Failed
-    };
-    end_output(control, tx, release, verdict);
+    if !succeeded {
+        return fail(control, tx, release);
+    }
+    releases::succeed(control, tx, release.id)?;
+    end_output(control, tx, release, Verdict::Succeeded);
     Ok(())
 }
 
@@ -65,12 +63,24 @@ fn start(control: &Control, tx: &mut Tx<'_>, release: &Release) -> Result<()> {
     match slug.as_ref().and_then(releases::release_command) {
         Some(command) => verbs::start_release(control, tx, release, command).map(drop),
         // Its slug is gone; nothing can be run.
-        None => {
-            releases::fail(control, tx, release.id)?;
-            end_output(control, tx, release, Verdict::Failed);
-            Ok(())
-        }
+        None => fail(control, tx, release),
     }
+}
+
+/// Fails all pending releases of an app that is being destroyed.
+pub(crate) fn fail_all(control: &Control, tx: &mut Tx<'_>, app: AppId) -> Result<()> {
+    let all = rows::list(tx, app)?;
+    let pending = all.iter().filter(|release| release.status == ReleaseStatus::Pending);
+    for release in pending {
+        fail(control, tx, release)?;
+    }
+    Ok(())
+}
+
+fn fail(control: &Control, tx: &mut Tx<'_>, release: &Release) -> Result<()> {
+    releases::fail(control, tx, release.id)?;
+    end_output(control, tx, release, Verdict::Failed);
+    Ok(())
 }
 
 /// Followers end only now, when the release's status is final: what they do next can rely on it.

@@ -171,3 +171,6 @@ fn durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -99,11 +100,7 @@ impl Outputs {
         let file = File::options().append(true).create(true).open(&path);
         let file = file.map_err(failed("open", &path))?;
         let bytes = file.metadata().map_err(failed("look at", &path))?.len();
-        let mut live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let progress = live
-            .entry(id)
-            .or_insert_with(|| watch::Sender::new(Progress { bytes, finished: false }))
-            .clone();
+        let progress = self.0.progress(id, bytes);
         let written = Mutex::new(Written { file, bytes });
         Ok(OutputWriter { id, path, written, progress, outputs: self.clone() })
     }
@@ -156,6 +153,30 @@ impl Outputs {
         }
     }
 
+    /// Removes outputs that nothing was written to for `age`, except those being written.
+    ///
+    /// # Errors
+    /// When the directory cannot be read or a file cannot be deleted.
+    pub fn delete_older(&self, age: Duration) -> Result<()> {
+        let root = &self.0.root;
+        for entry in fs::read_dir(root).map_err(failed("list", root))? {
+            let path = entry.map_err(failed("list", root))?.path();
+            let id = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).map(OutputId);
+            let Some(id) = id.filter(|id| !self.is_live(*id)) else { continue };
+            let written = fs::metadata(self.0.path(id)).and_then(|data| data.modified());
+            // No text file: the mark of an output that was removed in part.
+            let old = written.map_or(true, |at| at.elapsed().is_ok_and(|since| since >= age));
+            if old {
+                self.delete(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_live(&self, id: OutputId) -> bool {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
     /// Removes an output.
     ///
     /// # Errors
@@ -175,6 +196,18 @@ impl Outputs {
 }
 
 impl Inner {
+    /// What the writers of an output share with its followers. One that is finished stays so.
+    fn progress(&self, id: OutputId, bytes: u64) -> watch::Sender<Progress> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        // `finish` makes its mark before it takes the lock: one of the two sees the other.
+        if self.mark(id).exists() {
+            return watch::Sender::new(Progress { bytes, finished: true });
+        }
+        live.entry(id)
+            .or_insert_with(|| watch::Sender::new(Progress { bytes, finished: false }))
+            .clone()
+    }
+
     fn path(&self, id: OutputId) -> PathBuf {
         self.root.join(format!("{}.txt", id.0))
     }
@@ -200,14 +233,14 @@ struct Written {
 
 impl OutputWriter {
     /// Appends `bytes`, as far as they fit: beyond [`MAX_BYTES`] a note says that the rest is not
-    /// kept. It goes to the page cache and does not wait for the disk.
+    /// kept. Once the output is finished nothing is added any more. It goes to the page cache and does not wait for the disk.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, bytes: &[u8]) -> Result<()> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = self.outputs.0.limit;
-        if written.bytes > limit {
+        if written.bytes > limit || self.progress.borrow().finished {
             return Ok(());
         }
         let room = usize::try_from(limit - written.bytes).unwrap_or(usize::MAX);

@@ -1,1 +1,96 @@
+use std::net::SocketAddr;
 
+use model::DynoId;
+use model::routes::{Backend, Target};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::testing::Lab;
+
+fn up() -> WebView {
+    let address = SocketAddr::from(([10, 0, 0, 2], 5000));
+    let name = "web.1".parse().expect("a name");
+    let backend = Arc::new(Backend::new(DynoId::random(), name, address));
+    WebView { state: WebState::Up, backends: Arc::from([backend]) }
+}
+
+async fn stored(lab: &Lab) -> Stored {
+    lab.control.read(from).await.expect("read")
+}
+
+fn state(table: &RoutingTable, host: &str) -> Option<WebState> {
+    match table.lookup(host) {
+        Target::App(route) => Some(route.web.state),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn the_table_merges_domains_apps_and_views() {
+    let lab = Lab::new().await;
+    let (one, two) = (lab.app("one").await, lab.app("two").await);
+    lab.deploy(&two, "a", &[("web", "w")]).await;
+    crate::domains::add(&lab.control, &lab.who, one.id, "*.example.com").await.expect("added");
+    crate::domains::add(&lab.control, &lab.who, two.id, "www.example.com").await.expect("added");
+    let page = ("ERROR_PAGE_URL".to_owned(), Some("https://x/y".to_owned()));
+    crate::config::change(&lab.control, &lab.who, one.id, vec![page]).await.expect("changed");
+    let maintenance = crate::apps::Changes { maintenance: Some(true), ..Default::default() };
+    crate::apps::update(&lab.control, &lab.who, one.id, maintenance).await.expect("changed");
+    let hosts = ["api.localhost".to_owned()];
+    let empty = table(&stored(&lab).await, &HashMap::new(), &hosts);
+    assert_eq!(state(&empty, "one.localhost"), Some(WebState::Blank));
+    assert_eq!(state(&empty, "two.localhost"), Some(WebState::Starting));
+    let table = table(&stored(&lab).await, &HashMap::from([(one.id, up())]), &hosts);
+    assert_eq!(state(&table, "one.localhost"), Some(WebState::Up));
+    assert_eq!(state(&table, "any.example.com"), Some(WebState::Up));
+    assert_eq!(state(&table, "www.example.com"), Some(WebState::Starting));
+    assert_eq!(state(&table, "example.com"), None);
+    assert!(matches!(table.lookup("api.localhost"), Target::Platform));
+    assert!(matches!(table.lookup("three.localhost"), Target::Unknown));
+    let Target::App(route) = table.lookup("one.localhost") else { panic!("no route") };
+    assert!(route.maintenance);
+    assert_eq!(route.error_page_url.as_deref(), Some("https://x/y"));
+    assert_eq!(route.web.backends.len(), 1);
+}
+
+#[tokio::test]
+async fn a_destroyed_app_is_in_no_table() {
+    let lab = Lab::new().await;
+    let app = lab.app("demo").await;
+    crate::apps::destroy(&lab.control, &lab.who, app.id).await.expect("destroyed");
+    let table = table(&stored(&lab).await, &HashMap::from([(app.id, up())]), &[]);
+    assert!(matches!(table.lookup("demo.localhost"), Target::Unknown));
+}
+
+#[tokio::test]
+async fn a_new_table_follows_each_change_of_either_side() {
+    let lab = Lab::new().await;
+    let (views, watched) = watch::channel(Views::default());
+    let (publish, mut published) = mpsc::channel(100);
+    let stop = CancellationToken::new();
+    let send = move |table| publish.try_send(table).expect("room");
+    let task = tokio::spawn(run(lab.control.clone(), watched, send, stop.clone()));
+    let mut until = async |host: &str, wanted: Option<WebState>| {
+        let seen = async {
+            loop {
+                let table = published.recv().await.expect("a table");
+                if state(&table, host) == wanted {
+                    return;
+                }
+            }
+        };
+        let in_time = Duration::from_secs(20);
+        tokio::time::timeout(in_time, seen).await.unwrap_or_else(|_| panic!("{host}: {wanted:?}"));
+    };
+    let app = lab.app("demo").await;
+    until("demo.localhost", Some(WebState::Blank)).await;
+    views.send_replace(Arc::new(HashMap::from([(app.id, up())])));
+    until("demo.localhost", Some(WebState::Up)).await;
+    let name = crate::apps::Changes { name: "fresh".parse().ok(), ..Default::default() };
+    crate::apps::update(&lab.control, &lab.who, app.id, name).await.expect("renamed");
+    until("fresh.localhost", Some(WebState::Up)).await;
+    crate::apps::destroy(&lab.control, &lab.who, app.id).await.expect("destroyed");
+    until("fresh.localhost", None).await;
+    stop.cancel();
+    task.await.expect("no panic");
+}

@@ -101,3 +101,31 @@ async fn a_deleted_output_is_gone() {
     assert!(outputs.follow(id).await.expect("asked").is_none());
     assert_eq!(outputs.verdict(id), None);
 }
+
+#[tokio::test]
+async fn nothing_is_added_to_a_finished_output_and_its_followers_end() {
+    let (_directory, outputs) = outputs();
+    let id = BuildId::random();
+    let early = outputs.create(id).expect("created");
+    early.write(b"text").expect("written");
+    outputs.finish(id, Verdict::Failed).expect("finished");
+    let late = outputs.create(id).expect("opened");
+    early.write(b"more").expect("ignored");
+    late.write(b"more").expect("ignored");
+    let mut follow = outputs.follow(id).await.expect("asked").expect("there");
+    assert_eq!(rest(&mut follow).await, "text");
+}
+
+#[tokio::test]
+async fn only_old_outputs_that_nobody_writes_are_removed() {
+    let (_directory, outputs) = outputs();
+    let (done, live) = (BuildId::random(), BuildId::random());
+    outputs.create(done).expect("created").finish(Verdict::Succeeded).expect("finished");
+    let _writer = outputs.create(live).expect("created");
+    outputs.delete_older(Duration::from_secs(60)).expect("looked");
+    assert!(outputs.follow(done).await.expect("asked").is_some());
+    outputs.delete_older(Duration::ZERO).expect("removed");
+    assert!(outputs.follow(done).await.expect("asked").is_none());
+    assert!(outputs.follow(live).await.expect("asked").is_some());
+    assert_eq!(outputs.verdict(done), None);
+}
