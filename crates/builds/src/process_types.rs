@@ -8,7 +8,7 @@ use model::ProcessType;
 pub type Commands = BTreeMap<ProcessType, String>;
 
 /// What is declared where.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessTypes {
     /// In the Procfile.
     pub declared: Commands,

@@ -1,0 +1,115 @@
+//! What a build's container sees: where things are, its environment, the command that it runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use model::BuildId;
+use model::build::Build;
+use model::dyno::Mount;
+
+use crate::buildpacks::Buildpack;
+use crate::config::Config;
+use crate::workspace::Workspace;
+
+const CACHE: &str = "/tmp/codon/cache";
+const ENV: &str = "/tmp/codon/env";
+const RESULTS: &str = "/tmp/codon/results";
+const BUILDPACKS: &str = "/tmp/codon/buildpacks";
+const DRIVER: &str = "/tmp/codon/driver.sh";
+
+/// Debian's list of authorities, kept by ca-certificates. A machine's own authority is in it.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// How each kind of program is told where to find the authorities.
+const TRUST: [&str; 6] = [
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "CURL_CA_BUNDLE",
+];
+
+/// Which buildpacks a build uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packs {
+    /// The first of these that knows the app.
+    Detect(Vec<Buildpack>),
+    /// All of these, in order.
+    Set(Vec<Buildpack>),
+}
+
+/// Host paths and where the build sees them.
+pub fn mounts(build: BuildId, place: &Workspace, cache: PathBuf, buildpacks: &Path) -> Vec<Mount> {
+    let mount =
+        |source: PathBuf, target: &str, writable| Mount { source, target: target.into(), writable };
+    vec![
+        mount(place.tree(), &build_dir(build), true),
+        mount(cache, CACHE, true),
+        mount(place.results(), RESULTS, true),
+        mount(place.env(), ENV, false),
+        mount(buildpacks.to_owned(), BUILDPACKS, false),
+        mount(place.driver(), DRIVER, false),
+    ]
+}
+
+/// The whole environment of the build. Config vars are not in it: they are files.
+pub fn env(config: &Config, build: &Build) -> BTreeMap<String, String> {
+    let mut env: BTreeMap<String, String> = TRUST
+        .iter()
+        .map(|&name| (name.to_owned(), AUTHORITIES.to_owned()))
+        .chain(config.env.clone())
+        .collect();
+    let own = [
+        ("BUILD_DIR", build_dir(build.id)),
+        ("CACHE_DIR", CACHE.to_owned()),
+        ("ENV_DIR", ENV.to_owned()),
+        ("RESULTS", RESULTS.to_owned()),
+        ("STACK", build.stack.clone()),
+        ("SOURCE_VERSION", build.source_version.clone().unwrap_or_default()),
+        ("REQUEST_ID", build.id.to_string()),
+        ("HOME", "/app".to_owned()),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+    ];
+    env.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    env
+}
+
+/// The driver with its arguments. Names and directories are those of built-in buildpacks: words that
+/// need no quoting.
+pub fn command(packs: &Packs) -> String {
+    let (mode, packs) = match packs {
+        Packs::Detect(packs) => ("auto", packs),
+        Packs::Set(packs) => ("set", packs),
+    };
+    let argument = |pack: &Buildpack| format!(" {} {BUILDPACKS}/{}", pack.name, pack.dir);
+    let arguments: String = packs.iter().map(argument).collect();
+    format!("exec {DRIVER} {mode}{arguments}")
+}
+
+/// `/tmp/build_<hex>`, as Heroku's builds see it.
+fn build_dir(build: BuildId) -> String {
+    let id = build.uuid().simple().to_string();
+    format!("/tmp/build_{}", &id[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buildpacks;
+
+    #[test]
+    fn the_driver_is_told_its_mode_and_the_buildpacks_in_order() {
+        assert_eq!(
+            command(&Packs::Detect(buildpacks::all())),
+            "exec /tmp/codon/driver.sh auto heroku/nodejs /tmp/codon/buildpacks/nodejs \
+             heroku/python /tmp/codon/buildpacks/python"
+        );
+        let python = buildpacks::resolve("heroku/python").expect("built in");
+        assert_eq!(
+            command(&Packs::Set(vec![python])),
+            "exec /tmp/codon/driver.sh set heroku/python /tmp/codon/buildpacks/python"
+        );
+    }
+}
