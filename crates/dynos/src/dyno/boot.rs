@@ -1,0 +1,263 @@
+//! The first phases: finding a process again, or preparing and booting one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::dyno::DynoKind;
+use model::plan::Condition;
+use model::routes::Backend;
+use model::{DynoState, Timestamp};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::attach::Session;
+use crate::output::{self, AppLog, Sink};
+use crate::runtime::{self, Over, Process, Status};
+use crate::streams::Streams;
+
+use super::{Ending, Flow, Keeper, Phase, over, told};
+
+/// Between two knocks at a web dyno's port, at first and at most.
+const FIRST_KNOCK: Duration = Duration::from_millis(5);
+const LAST_KNOCK: Duration = Duration::from_millis(100);
+
+/// A knock that is not answered in this time is not answered.
+const KNOCK: Duration = Duration::from_secs(1);
+
+impl Keeper {
+    /// Finds the process that another server started, and goes on where that left off.
+    pub(super) async fn answering(&mut self) -> Phase {
+        let mut process = match self.house.runtime.find(self.id()).await {
+            Ok(process) => process,
+            Err(error) => return Phase::Gone(self.vanished(&error).await),
+        };
+        let status = process.status().await;
+        let client = None;
+        match status {
+            Status::Running => self.wire(process, client).await,
+            Status::Over(over) => {
+                if matches!(over, Over::Exited(_)) {
+                    self.wire(process, client).await;
+                } else {
+                    self.process = Some(process);
+                }
+                return Phase::Gone(Ending::Process(over));
+            }
+        }
+        if let Some(why) = self.life.stop_reason {
+            return Phase::Stopping { why };
+        }
+        if self.life.dyno.state == DynoState::Up {
+            self.serve();
+            return Phase::Up;
+        }
+        self.launched().await
+    }
+
+    /// Gets all that the process needs, a client included, and starts it.
+    pub(super) async fn preparing(&mut self) -> Phase {
+        let session = if self.is_attached() {
+            match self.meet().await {
+                Ok(session) => Some(session),
+                Err(ending) => return Phase::Gone(ending),
+            }
+        } else {
+            None
+        };
+        let Some(launch) = self.launch.take() else { return Phase::Gone(Ending::NeverBegan) };
+        self.voice.starting(&launch.shown_command);
+        let (mut process, address) = match self.house.runtime.start(*launch).await {
+            Ok(started) => started,
+            Err(error) => {
+                let reason = error.chain();
+                return Phase::Gone(Ending::Process(Over::Failed(reason)));
+            }
+        };
+        self.reached_at(address).await;
+        match process.status().await {
+            Status::Running => self.wire(process, session).await,
+            Status::Over(over) => {
+                self.process = Some(process);
+                return Phase::Gone(Ending::Process(over));
+            }
+        }
+        self.launched().await
+    }
+
+    /// Waits until a web dyno's port answers.
+    pub(super) async fn booting(&mut self, deadline: Instant) -> Phase {
+        let Some(address) = self.life.address else {
+            let reason = "the dyno has no address".to_owned();
+            return Phase::Gone(Ending::Process(Over::Failed(reason)));
+        };
+        let mut heard = None;
+        // Whichever comes first decides. A knock that is dropped is a connection closed.
+        tokio::select! {
+            () = knock(address, &mut heard) => {}
+            over = over(&mut self.process) => return Phase::Gone(Ending::Process(over)),
+            why = told(&mut self.told) => return Phase::Stopping { why },
+            () = sleep_until(deadline) => {
+                let limit = self.house.config.timing.boot;
+                self.voice.boot_timeout(limit, &verdict(address, heard.as_ref()));
+                return Phase::Gone(Ending::Process(self.killed().await));
+            }
+        }
+        self.come_up().await
+    }
+
+    /// The process runs: a web dyno boots, any other is up.
+    async fn launched(&mut self) -> Phase {
+        if self.is_web() {
+            self.publish(Condition::Starting);
+            Phase::Booting { deadline: Instant::now() + self.house.config.timing.boot }
+        } else {
+            self.come_up().await
+        }
+    }
+
+    /// Writes and says that it is up.
+    async fn come_up(&mut self) -> Phase {
+        let (id, now) = (self.id(), Timestamp::now());
+        self.voice.changed(self.life.dyno.state, DynoState::Up);
+        self.life.dyno.state = DynoState::Up;
+        self.life.dyno.up_at = Some(now);
+        self.write(move |tx| store::dynos::came_up(tx, id, now)).await;
+        self.serve();
+        Phase::Up
+    }
+
+    /// Offers a web dyno to the router.
+    fn serve(&mut self) {
+        let web = self.life.address.filter(|_| self.is_web());
+        let name = &self.life.dyno.name;
+        let backend = web.map(|at| Arc::new(Backend::new(self.life.dyno.id, name.clone(), at)));
+        self.backend = backend;
+        self.publish(Condition::Up);
+    }
+
+    async fn reached_at(&mut self, address: SocketAddr) {
+        let id = self.id();
+        self.life.address = Some(address);
+        self.write(move |tx| store::dynos::set_address(tx, id, address)).await;
+    }
+
+    /// Waits for the client of an attached one-off (R13).
+    async fn meet(&mut self) -> Result<Session, Ending> {
+        self.voice.awaiting_client();
+        // Whichever comes first decides; a client that is not taken is disconnected.
+        let client = tokio::select! {
+            client = self.door.recv() => client,
+            _why = told(&mut self.told) => return Err(Ending::NeverBegan),
+            () = sleep(self.house.config.timing.attach) => None,
+        };
+        self.door.close();
+        let greeted = match client {
+            Some(client) => self.greet(client).await.ok(),
+            None => None,
+        };
+        greeted.ok_or_else(|| {
+            self.voice.nobody_attached();
+            Ending::NeverBegan
+        })
+    }
+
+    async fn greet(&self, client: UnixStream) -> io::Result<Session> {
+        let command = self.life.dyno.command.clone();
+        Session::begin(client, command, self.house.config.timing.attach_idle).await
+    }
+
+    /// Lets the process's streams flow: to the client, or to log and output.
+    async fn wire(&mut self, mut process: Process, session: Option<Session>) {
+        let streams = process.streams().await;
+        self.process = Some(process);
+        let streams = match streams {
+            Ok(streams) => streams,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(dyno.id = %self.id(), error, "could not read a dyno's output");
+                return;
+            }
+        };
+        self.flow = match (session, streams) {
+            (Some(session), streams) => {
+                let (exit, status) = oneshot::channel();
+                self.exit = Some(exit);
+                Flow::Moving(self.spawn_flow(session.relay(streams, status)))
+            }
+            (None, Streams::Output(outputs)) => {
+                let sink = self.sink();
+                let cancel = self.house.cancel.clone();
+                Flow::Moving(self.spawn_flow(async move {
+                    output::pump(outputs, sink, cancel).await;
+                    None
+                }))
+            }
+            // An attached one-off that was found again: its client went with the old server.
+            (None, streams) => Flow::Left(streams),
+        };
+    }
+
+    /// Runs beside the dyno's task, so that output flows while that writes a row.
+    pub(super) fn spawn_flow(
+        &self,
+        flow: impl Future<Output = Option<Streams>> + Send + 'static,
+    ) -> tokio::task::JoinHandle<Option<Streams>> {
+        let cancel = self.house.cancel.clone();
+        self.house.tracker.spawn(async move {
+            // A pump sees the cancellation itself, and first, to deliver what it has read.
+            tokio::select! {
+                biased;
+                streams = flow => streams,
+                () = cancel.cancelled() => None,
+            }
+        })
+    }
+
+    /// Output of builds is kept for the build; of all others it is the app's log.
+    fn sink(&mut self) -> Sink {
+        let dyno = &self.life.dyno;
+        let logs = self.house.rooms.logs.clone();
+        let log = (dyno.kind != DynoKind::Build).then(|| AppLog::new(logs, dyno.app, &dyno.name));
+        Sink { log, raw: self.raw.take() }
+    }
+
+    /// The shim does not answer. How the process ended may have been written down.
+    async fn vanished(&self, error: &runtime::Error) -> Ending {
+        let id = self.id();
+        match self.house.runtime.ending(id).await {
+            Some(over) => Ending::Process(over),
+            None => {
+                let error: &dyn std::error::Error = error;
+                tracing::warn!(dyno.id = %id, error, "a dyno was not found again");
+                Ending::Lost
+            }
+        }
+    }
+}
+
+/// Knocks until somebody opens; `heard` is what the last knock met.
+async fn knock(address: SocketAddr, heard: &mut Option<io::Error>) {
+    let mut pause = FIRST_KNOCK;
+    loop {
+        let opened = timeout(KNOCK, TcpStream::connect(address)).await;
+        match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(_connection) => return,
+            Err(error) => *heard = Some(error),
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_KNOCK);
+    }
+}
+
+/// Why a boot failed, for people.
+fn verdict(address: SocketAddr, heard: Option<&io::Error>) -> String {
+    let heard = heard.map_or_else(|| "no answer".to_owned(), ToString::to_string);
+    let port = address.port();
+    format!(
+        "Nothing listened on {address} ({heard}). The web process must listen on 0.0.0.0 (not on \
+         127.0.0.1 or localhost), on the port in $PORT, which was {port}"
+    )
+}

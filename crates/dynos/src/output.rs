@@ -1,0 +1,82 @@
+//! A dyno's output on its way to the app's log, and to whoever wants every byte.
+
+use std::sync::Arc;
+
+use model::log::Source;
+use model::{AppId, DynoName, LogEntry, LogSink, Timestamp};
+use store::outputs::OutputWriter;
+use tokio_util::sync::CancellationToken;
+
+use crate::lines::Lines;
+use crate::streams::{CHUNK, Outputs, Stream};
+
+/// Where output goes. Neither place ever makes the dyno wait.
+pub(crate) struct Sink {
+    /// As lines of `app[web.1]`.
+    pub(crate) log: Option<AppLog>,
+    /// As it is.
+    pub(crate) raw: Option<OutputWriter>,
+}
+
+/// Writes lines as `app[web.1]`.
+pub(crate) struct AppLog {
+    logs: LogSink,
+    app: AppId,
+    process: Arc<str>,
+    out: Lines,
+    err: Lines,
+}
+
+impl AppLog {
+    pub(crate) fn new(logs: LogSink, app: AppId, name: &DynoName) -> Self {
+        let process = name.to_string().into();
+        Self { logs, app, process, out: Lines::default(), err: Lines::default() }
+    }
+
+    fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        let lines = match stream {
+            Stream::Out => self.out.push(bytes),
+            Stream::Err => self.err.push(bytes),
+        };
+        self.send(lines);
+    }
+
+    fn finish(&mut self) {
+        let rest = [self.out.finish(), self.err.finish()];
+        self.send(rest.into_iter().flatten().collect());
+    }
+
+    fn send(&self, lines: Vec<String>) {
+        let at = Timestamp::now();
+        let entry = |text| LogEntry {
+            app: self.app,
+            at,
+            source: Source::App,
+            process: self.process.clone(),
+            text,
+        };
+        self.logs.send(lines.into_iter().map(entry).collect());
+    }
+}
+
+/// Moves all output until both streams have ended, or the manager lets go of the dyno.
+pub(crate) async fn pump(mut outputs: Outputs, mut sink: Sink, cancel: CancellationToken) {
+    let mut buffer = vec![0; CHUNK];
+    // What was read is delivered before the next wait, so letting go loses nothing.
+    while let Some(Some((stream, length))) =
+        cancel.run_until_cancelled(outputs.read(&mut buffer)).await
+    {
+        let bytes = &buffer[..length];
+        if let Some(log) = &mut sink.log {
+            log.push(stream, bytes);
+        }
+        if let Some(Err(error)) = sink.raw.as_ref().map(|raw| raw.write(bytes)) {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "could not keep the output of a dyno");
+            sink.raw = None;
+        }
+    }
+    if let Some(log) = &mut sink.log {
+        log.finish();
+    }
+}

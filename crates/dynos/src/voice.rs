@@ -1,0 +1,118 @@
+//! What a dyno's life says in the app's log, in Heroku's words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::dyno::{DynoKind, StopReason};
+use model::log::Source;
+use model::plan::Follows;
+use model::{AppId, DynoName, DynoState, LogSink};
+
+/// Speaks as `heroku[web.1]`. A build says nothing here: its output tells all.
+#[derive(Clone)]
+pub(crate) struct Voice {
+    logs: LogSink,
+    app: AppId,
+    process: Arc<str>,
+    silent: bool,
+}
+
+impl Voice {
+    pub(crate) fn new(logs: LogSink, app: AppId, name: &DynoName, kind: DynoKind) -> Self {
+        let silent = kind == DynoKind::Build;
+        Self { logs, app, process: name.to_string().into(), silent }
+    }
+
+    fn say(&self, text: impl Into<String>) {
+        if !self.silent {
+            self.logs.say(self.app, Source::Heroku, &self.process, text);
+        }
+    }
+
+    /// The words that announce a dyno which takes the place of another.
+    pub(crate) fn follows(&self, follows: Follows) {
+        match follows {
+            Follows::Nothing => {}
+            Follows::Crash => self.changed(DynoState::Crashed, DynoState::Starting),
+            Follows::Replaced { why, state } => {
+                match why {
+                    StopReason::Cycling => self.say("Cycling"),
+                    StopReason::Restart => self.say("Restarting"),
+                    StopReason::ScaledDown | StopReason::Idling | StopReason::Cancelled => {}
+                }
+                self.changed(state, DynoState::Starting);
+            }
+        }
+    }
+
+    pub(crate) fn awaiting_client(&self) {
+        self.say("Awaiting client");
+    }
+
+    pub(crate) fn starting(&self, command: &str) {
+        self.say(format!("Starting process with command `{command}`"));
+    }
+
+    /// A state that did not change is not worth a line.
+    pub(crate) fn changed(&self, from: DynoState, to: DynoState) {
+        if from != to {
+            self.say(format!("State changed from {} to {}", from.as_str(), to.as_str()));
+        }
+    }
+
+    pub(crate) fn terminating(&self) {
+        self.say("Stopping all processes with SIGTERM");
+    }
+
+    pub(crate) fn exited(&self, status: i32) {
+        self.say(format!("Process exited with status {status}"));
+    }
+
+    pub(crate) fn out_of_memory(&self, quota_bytes: u64) {
+        let quota = quota_bytes / (1024 * 1024);
+        self.say(format!("Process used too much memory and was killed (quota is {quota}M)"));
+    }
+
+    /// R10. `probed` says where the platform knocked, and what it heard.
+    pub(crate) fn boot_timeout(&self, limit: Duration, probed: &str) {
+        let seconds = limit.as_secs();
+        self.say(format!(
+            "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within {seconds} \
+             seconds of launch"
+        ));
+        self.say(probed);
+        self.say("Stopping process with SIGKILL");
+    }
+
+    /// R12.
+    pub(crate) fn exit_timeout(&self, grace: Duration) {
+        let seconds = grace.as_secs();
+        self.say(format!(
+            "Error R12 (Exit timeout) -> At least one process failed to exit within {seconds} \
+             seconds of SIGTERM"
+        ));
+        self.say("Stopping remaining processes with SIGKILL");
+    }
+
+    /// R13.
+    pub(crate) fn nobody_attached(&self) {
+        self.say("Error R13 (Attach error) -> Failed to attach to process");
+    }
+
+    pub(crate) fn hanging_up(&self) {
+        self.say("Client connection closed. Sending SIGHUP to all processes");
+    }
+
+    /// R16.
+    pub(crate) fn detached(&self) {
+        self.say(
+            "Error R16 (Detached) -> An attached process is not responding to SIGHUP after its \
+             external connection was closed.",
+        );
+    }
+
+    /// R99, with what the platform failed to do.
+    pub(crate) fn platform_error(&self, reason: &str) {
+        self.say(format!("Error R99 (Platform error) -> {reason}"));
+    }
+}
