@@ -230,7 +230,8 @@ fn is_shelf(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.len() == 2)
 }
 
-fn moment(time: std::time::SystemTime) -> Timestamp {
+/// A file's time in our own terms.
+pub(crate) fn moment(time: std::time::SystemTime) -> Timestamp {
     let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use model::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::blobs::moment;
 use crate::{Error, Result};
 
 pub use follow::Follow;
@@ -165,7 +167,7 @@ impl Outputs {
             let Some(id) = id.filter(|id| !self.is_live(*id)) else { continue };
             let written = fs::metadata(self.0.path(id)).and_then(|data| data.modified());
             // No text file: the mark of an output that was removed in part.
-            let old = written.map_or(true, |at| at.elapsed().is_ok_and(|since| since >= age));
+            let old = written.map_or(true, |at| Timestamp::now().since(moment(at)) >= age);
             if old {
                 self.delete(id)?;
             }
