@@ -4,13 +4,14 @@
 //! as an error of that kind, and no byte or descriptor is lost by it.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::sys::socket::{self, ControlMessage, ControlMessageOwned, MsgFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::protocol::MAX_FRAME;
+use crate::sys;
 
 /// Most descriptors that travel beside one frame.
 pub const MAX_FDS: usize = 4;
@@ -134,17 +135,11 @@ pub fn recv(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut fds = Vec::new();
     for part in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(received) = part {
-            fds.extend(received.into_iter().map(own));
+            fds.extend(received.into_iter().map(sys::own));
         }
     }
     buffer.truncate(length);
     Ok((buffer, fds))
-}
-
-#[allow(unsafe_code, reason = "a received descriptor is a bare number until someone owns it")]
-fn own(fd: RawFd) -> OwnedFd {
-    // SAFETY: the kernel has just installed this descriptor for us; nobody else knows it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 fn invalid(what: &'static str) -> io::Error {

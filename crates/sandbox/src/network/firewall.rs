@@ -1,0 +1,125 @@
+//! What dynos may reach and who may reach them: one nftables table per server.
+//!
+//! Our chains only ever refuse: another table of the host that lets a packet through does not undo
+//! a refusal here, and nothing here undoes the host's own.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
+
+use super::resolvers;
+use super::subnet::Subnet;
+use crate::error::{Attempt, Result};
+use crate::program;
+
+/// What is not the internet: a dyno has no business there.
+const NOT_PUBLIC: &str = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, \
+                          172.16.0.0/12, 192.168.0.0/16, 224.0.0.0/3";
+
+/// What dynos may reach besides the internet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Resolvers of names, on port 53.
+    pub resolvers: Vec<Ipv4Addr>,
+    /// Private networks, such as the one the databases are in: address and prefix length.
+    pub private: Vec<(Ipv4Addr, u8)>,
+}
+
+impl Reach {
+    /// The host's resolvers and no private network.
+    #[must_use]
+    pub fn resolvers_only() -> Self {
+        let resolvers = resolvers::addresses(&resolvers::configuration());
+        Self { resolvers, private: Vec::new() }
+    }
+}
+
+/// Makes the host route for the dynos of `subnet`, and fences them in. May be called again at any
+/// time; the rules are replaced in one step.
+///
+/// # Errors
+/// When `nft` refuses or the kernel does not route.
+pub fn ensure_host(subnet: Subnet, reach: &Reach) -> Result<()> {
+    const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+    if fs::read_to_string(FORWARD).attempt(|| "read ip_forward")?.trim() != "1" {
+        fs::write(FORWARD, "1").attempt(|| "switch on ip_forward")?;
+    }
+    program::output(program::command("nft").args(["-f", "-"]), &rules(subnet, reach)).map(drop)
+}
+
+/// Takes the rules of `subnet` away again.
+///
+/// # Errors
+/// When `nft` refuses.
+pub fn remove_host(subnet: Subnet) -> Result<()> {
+    let table = table(subnet);
+    let script = format!("table inet {table} {{}}\ndelete table inet {table}\n");
+    program::output(program::command("nft").args(["-f", "-"]), &script).map(drop)
+}
+
+fn table(subnet: Subnet) -> String {
+    subnet.interfaces().trim_end_matches('-').to_owned()
+}
+
+fn rules(subnet: Subnet, reach: &Reach) -> String {
+    let table = table(subnet);
+    let dynos = format!("\"{}*\"", subnet.interfaces());
+    let cidr = subnet.cidr();
+    let resolvers = resolver_rules(&reach.resolvers);
+    let private = private_rule(&reach.private);
+    format!(
+        "table inet {table} {{}}
+delete table inet {table}
+table inet {table} {{
+  chain arriving {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname {dynos} fib saddr . iif oif missing drop
+  }}
+  chain forwarded {{
+    type filter hook forward priority filter; policy accept;
+    iifname {dynos} jump from_dyno
+    oifname {dynos} jump to_dyno
+  }}
+  chain from_dyno {{
+    meta nfproto ipv6 drop
+    ct state established,related return
+{resolvers}{private}    ip daddr {{ {NOT_PUBLIC} }} drop
+    tcp dport 25 reject with tcp reset
+  }}
+  chain to_dyno {{
+    ct state established,related return
+    drop
+  }}
+  chain to_host {{
+    type filter hook input priority filter; policy accept;
+    iifname != {dynos} return
+    meta nfproto ipv6 drop
+    ct state established,related return
+{resolvers}    drop
+  }}
+  chain leaving {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {cidr} oifname != {dynos} masquerade
+  }}
+}}
+"
+    )
+}
+
+fn resolver_rules(resolvers: &[Ipv4Addr]) -> String {
+    let mut rules = String::new();
+    for resolver in resolvers {
+        for protocol in ["udp", "tcp"] {
+            let _ = writeln!(rules, "    ip daddr {resolver} {protocol} dport 53 return");
+        }
+    }
+    rules
+}
+
+fn private_rule(networks: &[(Ipv4Addr, u8)]) -> String {
+    let mut rules = String::new();
+    for (address, prefix) in networks {
+        let _ = writeln!(rules, "    ip daddr {address}/{prefix} return");
+    }
+    rules
+}

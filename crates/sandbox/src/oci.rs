@@ -1,0 +1,132 @@
+//! The configuration an OCI runtime reads, for one dyno.
+
+use std::path::Path;
+
+use nix::sys::resource::{Resource, getrlimit};
+use serde_json::{Value, json};
+
+use crate::cgroup::{self, Version};
+use crate::error::{Attempt, Result};
+use crate::ids::{Ids, USER};
+use crate::protocol::{Limits, Spec, Terminal};
+use crate::seccomp;
+use crate::stage;
+
+/// Parts of `/proc` that tell about the machine or reach into it.
+const MASKED: [&str; 13] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/config.gz",
+    "/proc/interrupts",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/kmsg",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+];
+
+/// Parts of `/proc` that programs read but must not change.
+const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The configuration. The root is ready; the process namespace is there; the network namespace is
+/// the runtime's own.
+pub fn configuration(spec: &Spec, ids: Ids, processes: &Path) -> Result<Value> {
+    let version = cgroup::version()?;
+    Ok(json!({
+        "ociVersion": "1.0.2",
+        "hostname": spec.hostname,
+        "root": { "path": stage::ROOT, "readonly": true },
+        "mounts": [],
+        "process": process(spec)?,
+        "linux": {
+            "namespaces": [
+                { "type": "pid", "path": processes },
+                { "type": "ipc" },
+                { "type": "uts" },
+                { "type": "mount" },
+                { "type": "cgroup" },
+                { "type": "user" },
+            ],
+            "uidMappings": mappings(ids),
+            "gidMappings": mappings(ids),
+            "cgroupsPath": group(spec),
+            "resources": resources(&spec.limits, version),
+            "seccomp": seccomp::profile(),
+            "maskedPaths": MASKED,
+            "readonlyPaths": READ_ONLY,
+        },
+    }))
+}
+
+/// The dyno's control group.
+#[must_use]
+pub fn group(spec: &Spec) -> String {
+    format!("/{}/{}", spec.cgroup_parent, spec.id)
+}
+
+fn process(spec: &Spec) -> Result<Value> {
+    let env: Vec<String> = spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut process = json!({
+        "user": { "uid": USER, "gid": USER, "umask": 0o022 },
+        "args": spec.argv,
+        "env": env,
+        "cwd": spec.cwd,
+        "noNewPrivileges": true,
+        "capabilities": {
+            "bounding": [], "effective": [], "inheritable": [], "permitted": [], "ambient": [],
+        },
+        "rlimits": [
+            rlimit("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, spec.limits.open_files)?,
+            rlimit("RLIMIT_NPROC", Resource::RLIMIT_NPROC, spec.limits.pids.into())?,
+            rlimit("RLIMIT_CORE", Resource::RLIMIT_CORE, 0)?,
+        ],
+    });
+    if let Terminal::Pty { columns, rows } = spec.terminal {
+        process["terminal"] = json!(true);
+        process["consoleSize"] = json!({ "width": columns, "height": rows });
+    }
+    Ok(process)
+}
+
+/// A limit, but never above the one that we have ourselves: raising it takes a right that root may
+/// lack.
+fn rlimit(name: &str, resource: Resource, wanted: u64) -> Result<Value> {
+    let (_, hard) = getrlimit(resource).attempt(|| format!("read {name}"))?;
+    let limit = wanted.min(hard);
+    Ok(json!({ "type": name, "soft": limit, "hard": limit }))
+}
+
+fn mappings(ids: Ids) -> Vec<Value> {
+    let ranges = ids.ranges().into_iter();
+    ranges
+        .map(|range| {
+            json!({ "containerID": range.inside, "hostID": range.host, "size": range.size })
+        })
+        .collect()
+}
+
+fn resources(limits: &Limits, version: Version) -> Value {
+    const PERIOD: u64 = 100_000;
+    let mut resources = json!({
+        "memory": { "limit": limits.memory_bytes },
+        "cpu": { "shares": limits.cpu_shares.max(2) },
+        "pids": { "limit": limits.pids },
+    });
+    if cgroup::limits_swap() {
+        resources["memory"]["swap"] = json!(limits.memory_bytes);
+    }
+    if let Some(millis) = limits.cpu_millis {
+        resources["cpu"]["period"] = json!(PERIOD);
+        resources["cpu"]["quota"] = json!((millis * PERIOD / 1000).max(1000));
+    }
+    if version == Version::V2 {
+        // A dyno that outgrows its memory dies as a whole, not by its largest process.
+        resources["unified"] = json!({ "memory.oom.group": "1" });
+    }
+    resources
+}

@@ -1,0 +1,164 @@
+//! The OCI runtime program: `crun`, or any other with the same command line.
+
+use std::fs::{self, File};
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::error::{Attempt, Error, Result};
+use crate::frames;
+use crate::program;
+use crate::protocol::Terminal;
+use crate::stage;
+use crate::sys;
+
+/// Room in each pipe of a dyno: as much may wait while no server reads.
+const PIPE_BYTES: i32 = 1024 * 1024;
+
+/// The stage is the bundle, so that the runtime and we agree on what relative paths mean.
+const CONFIGURATION: &str = "config.json";
+const LOG: &str = "runtime.log";
+const PID: &str = "pid";
+const CONSOLE: &str = "console.sock";
+
+/// A container that the runtime has started.
+pub struct Container {
+    /// Its first process, a child of the shim.
+    pub pid: Pid,
+    /// The shim's ends of its standard streams, as [`crate::protocol::Event::Streams`] lists them.
+    pub streams: Vec<OwnedFd>,
+}
+
+/// The runtime as the shim of one dyno uses it, on the stage.
+pub struct Runtime {
+    /// Such as `/usr/bin/crun`.
+    pub program: PathBuf,
+    /// The container's name.
+    pub id: String,
+}
+
+impl Runtime {
+    /// Starts the container with `configuration`.
+    pub fn start(&self, configuration: &Value, terminal: Terminal) -> Result<Container> {
+        write_bundle(configuration)?;
+        let mut command = self.command()?;
+        command.args(["run", "--detach", "--bundle", ".", "--pid-file", PID]);
+        let console = match terminal {
+            Terminal::Pty { .. } => Some(listen_for_console(&mut command)?),
+            Terminal::Output | Terminal::Pipes => None,
+        };
+        command.arg(&self.id);
+        let mut streams = connect(&mut command, terminal)?;
+        let status = program::run(&mut command)?;
+        // The copies of the container's ends must not keep its pipes open.
+        drop(command);
+        // It holds the config vars and has been read.
+        let _ = fs::remove_file(CONFIGURATION);
+        if !status.success() {
+            let said = program::or_status(&complaint(), status);
+            return Err(Error::Program { attempt: "start the container".into(), said });
+        }
+        if let Some(listener) = console {
+            streams = vec![receive_console(&listener)?];
+        }
+        Ok(Container { pid: read_pid()?, streams })
+    }
+
+    /// Makes the runtime forget the container.
+    pub fn delete(&self) -> Result<()> {
+        let mut command = self.command()?;
+        command.args(["delete", "--force", &self.id]);
+        let status = program::run(&mut command)?;
+        if status.success() {
+            return Ok(());
+        }
+        let said = program::or_status(&complaint(), status);
+        Err(Error::Program { attempt: "delete the container".into(), said })
+    }
+
+    /// Its own words go to the log; its standard streams are the container's. They are never the
+    /// host's `/dev/null`: the runtime gives its streams to the container's user.
+    fn command(&self) -> Result<Command> {
+        let _ = fs::remove_file(LOG);
+        let mut command = program::command(&self.program);
+        command.args(["--root", stage::STATE, "--log", LOG, "--log-format", "json"]);
+        let null = Path::new(stage::ROOT).join("dev/null");
+        let null = File::options().read(true).write(true).open(null);
+        let null = null.attempt(|| "open the dyno's null device")?;
+        let again = || null.try_clone().attempt(|| "copy a descriptor");
+        command.stdin(again()?).stdout(again()?).stderr(again()?);
+        Ok(command)
+    }
+}
+
+fn write_bundle(configuration: &Value) -> Result<()> {
+    let attempt = || "write the runtime's configuration";
+    let mut options = File::options();
+    let file = options.write(true).create_new(true).mode(0o600).open(CONFIGURATION);
+    let file = io::BufWriter::new(file.attempt(attempt)?);
+    serde_json::to_writer(file, configuration).map_err(io::Error::from).attempt(attempt)
+}
+
+/// What the runtime logged as errors.
+fn complaint() -> String {
+    let log = fs::read_to_string(LOG).unwrap_or_default();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let words: Vec<String> =
+        lines.filter_map(|line| Some(line.get("msg")?.as_str()?.trim().to_owned())).collect();
+    words.join("; ")
+}
+
+fn read_pid() -> Result<Pid> {
+    let text = fs::read_to_string(PID).attempt(|| "read the container's process id")?;
+    let pid = text.trim().parse().map_err(io::Error::other);
+    Ok(Pid::from_raw(pid.attempt(|| "read the container's process id")?))
+}
+
+/// Gives the command the container's ends of fresh pipes, and answers the others.
+fn connect(command: &mut Command, terminal: Terminal) -> Result<Vec<OwnedFd>> {
+    let mut streams = Vec::new();
+    match terminal {
+        Terminal::Pty { .. } => return Ok(streams),
+        Terminal::Output => {}
+        Terminal::Pipes => {
+            let (theirs, ours) = io::pipe().attempt(|| "make a pipe")?;
+            sys::widen_pipe(&ours, PIPE_BYTES);
+            command.stdin(theirs);
+            streams.push(ours.into());
+        }
+    }
+    let (out, theirs) = output_pipe()?;
+    command.stdout(theirs);
+    let (err, theirs) = output_pipe()?;
+    command.stderr(theirs);
+    streams.extend([out.into(), err.into()]);
+    Ok(streams)
+}
+
+fn output_pipe() -> Result<(PipeReader, io::PipeWriter)> {
+    let (ours, theirs) = io::pipe().attempt(|| "make a pipe")?;
+    sys::widen_pipe(&ours, PIPE_BYTES);
+    Ok((ours, theirs))
+}
+
+fn listen_for_console(command: &mut Command) -> Result<UnixListener> {
+    let listener = UnixListener::bind(CONSOLE).attempt(|| "listen for the terminal")?;
+    // The runtime has sent it before it ends: nothing to wait for then.
+    listener.set_nonblocking(true).attempt(|| "listen for the terminal")?;
+    command.args(["--console-socket", CONSOLE]);
+    Ok(listener)
+}
+
+fn receive_console(listener: &UnixListener) -> Result<OwnedFd> {
+    let attempt = || "receive the terminal";
+    let (connection, _) = listener.accept().attempt(attempt)?;
+    let (_, fds) = frames::recv(connection.as_fd()).attempt(attempt)?;
+    let missing = || io::Error::from(io::ErrorKind::UnexpectedEof);
+    fds.into_iter().next().ok_or_else(missing).attempt(attempt)
+}

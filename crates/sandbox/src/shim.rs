@@ -1,0 +1,249 @@
+//! The shim: starts one dyno, answers for it until it is over and a server knows how it ended.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::SigSet;
+use nix::unistd::{dup2_stdin, dup2_stdout, setsid, write};
+
+use crate::cgroup::Group;
+use crate::dyno::{self, Dyno};
+use crate::error::{Attempt, Error, Result, chain};
+use crate::frames::Decoder;
+use crate::oci;
+use crate::protocol::{Ending, Event, Request, SOCKET, Spec};
+use crate::reception::{Heard, Reception, Visitor};
+use crate::record::{self, Lock, RECORD};
+use crate::runtime::Runtime;
+use crate::stage;
+use crate::sys;
+
+/// How far the dyno is.
+enum State {
+    Running(Dyno),
+    Over(Ending, Vec<OwnedFd>),
+}
+
+/// What the shim was woken by.
+#[derive(Clone, Copy)]
+enum Wake {
+    ProgramOver,
+    Visit,
+    Words,
+}
+
+struct Shim {
+    directory: PathBuf,
+    id: String,
+    runtime: Runtime,
+    group: String,
+    reception: Reception,
+    visitor: Option<Visitor>,
+    state: State,
+    _lock: Lock,
+}
+
+/// The whole life of a shim. Answers when all traces of the dyno are gone.
+pub fn live(directory: &Path) -> Result<()> {
+    detach()?;
+    let mut lock = record::lock(directory)?;
+    let reception = Reception::open(directory)?;
+    announce()?;
+    let spec = read_spec()?;
+    let state = match dyno::start(directory, &spec, &mut lock) {
+        Ok(dyno) => State::Running(dyno),
+        Err(error) => State::Over(failed(directory, &error)?, Vec::new()),
+    };
+    let shim = Shim {
+        directory: directory.to_owned(),
+        runtime: dyno::runtime(&spec),
+        group: oci::group(&spec),
+        id: spec.id.clone(),
+        reception,
+        visitor: None,
+        state,
+        _lock: lock,
+    };
+    // The config vars are the dyno's business from here on.
+    drop(spec);
+    shim.serve()
+}
+
+/// Becomes a process of its own: no terminal, no process group and no descriptor of the server
+/// reaches it, and whoever loses a parent in the dyno becomes its child.
+fn detach() -> Result<()> {
+    sys::close_inherited().attempt(|| "close inherited descriptors")?;
+    sys::default_signals();
+    // Blocked, not ignored: the dyno must not inherit it. Only SIGKILL ends a shim against its will.
+    SigSet::all().thread_block().attempt(|| "block signals")?;
+    match setsid() {
+        Ok(_) | Err(Errno::EPERM) => {}
+        Err(errno) => return Err(errno).attempt(|| "leave the server's session"),
+    }
+    prctl::set_child_subreaper(true).attempt(|| "take in orphans")
+}
+
+/// Tells the server that the socket listens.
+fn announce() -> Result<()> {
+    // A server that does not want to know has closed its end.
+    let _ = write(io::stdout(), b"\n");
+    let null = File::options().write(true).open("/dev/null").attempt(|| "open /dev/null")?;
+    dup2_stdout(null).attempt(|| "close standard output")
+}
+
+fn read_spec() -> Result<Spec> {
+    let attempt = || "read the dyno's specification";
+    let mut decoder = Decoder::default();
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes).attempt(attempt)?;
+    decoder.push(&bytes);
+    let null = File::open("/dev/null").attempt(|| "open /dev/null")?;
+    dup2_stdin(null).attempt(|| "close standard input")?;
+    let spec = decoder.next().attempt(attempt)?;
+    spec.ok_or_else(|| Error::Spec("the dyno's specification is cut off".into()))
+}
+
+fn failed(directory: &Path, error: &Error) -> Result<Ending> {
+    let ending = Ending::Failed { reason: chain(error) };
+    record::save_ending(directory, &ending)?;
+    Ok(ending)
+}
+
+impl Shim {
+    fn serve(mut self) -> Result<()> {
+        loop {
+            match self.wait()? {
+                Wake::ProgramOver => self = self.finish()?,
+                Wake::Visit => {
+                    let newer = self.reception.admit(&self.id, &self.state.event());
+                    self.visitor = newer.or(self.visitor);
+                }
+                Wake::Words => {
+                    if self.listen() {
+                        return self.vanish();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sleeps until something happens; the end of the program first, so that it is known to
+    /// whoever comes in at that moment.
+    fn wait(&self) -> Result<Wake> {
+        let mut sources = vec![(self.reception.as_fd(), Wake::Visit)];
+        if let Some(visitor) = &self.visitor {
+            sources.insert(0, (visitor.as_fd(), Wake::Words));
+        }
+        if let State::Running(dyno) = &self.state {
+            sources.insert(0, (dyno.over(), Wake::ProgramOver));
+        }
+        let mut polled: Vec<PollFd<'_>> =
+            sources.iter().map(|(fd, _)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+        loop {
+            match poll(&mut polled, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno).attempt(|| "wait for something to happen"),
+            }
+            let ready = polled.iter().position(|fd| fd.any() == Some(true));
+            if let Some(index) = ready {
+                return Ok(sources[index].1);
+            }
+        }
+    }
+
+    /// The program is over: on record first, then told.
+    fn finish(mut self) -> Result<Self> {
+        if let State::Running(dyno) = self.state {
+            let (ending, streams) = dyno.finish()?;
+            record::save_ending(&self.directory, &ending)?;
+            self.state = State::Over(ending, streams);
+        }
+        let event = self.state.event();
+        self.tell(&event);
+        Ok(self)
+    }
+
+    /// Does what the visitor asks. Answers whether all is over and forgotten.
+    fn listen(&mut self) -> bool {
+        let heard = self.visitor.as_mut().map_or(Heard::Gone, Visitor::hear);
+        let Heard::Requests(requests) = heard else {
+            self.visitor = None;
+            return false;
+        };
+        requests.into_iter().any(|request| self.obey(request))
+    }
+
+    fn obey(&mut self, request: Request) -> bool {
+        match (request, &mut self.state) {
+            (Request::Forget, State::Over(..)) => return true,
+            (Request::Streams, state) if !state.streams().is_empty() => {
+                let fds: Vec<BorrowedFd<'_>> = state.streams().iter().map(AsFd::as_fd).collect();
+                if let Some(visitor) = &self.visitor
+                    && visitor.tell(&Event::Streams, &fds).is_err()
+                {
+                    self.visitor = None;
+                }
+            }
+            // A process that cannot be signalled has ended or will be seen to end.
+            (Request::Signal(number), State::Running(dyno)) => drop(dyno.signal(number)),
+            (Request::Kill, State::Running(dyno)) => drop(dyno.kill()),
+            (Request::Status | Request::Streams | Request::Forget, state) => {
+                let event = state.event();
+                self.tell(&event);
+            }
+            (Request::Signal(_) | Request::Kill, State::Over(..)) => {}
+        }
+        false
+    }
+
+    /// A visitor that does not listen is let go; the next one hears the state again.
+    fn tell(&mut self, event: &Event) {
+        if let Some(visitor) = &self.visitor
+            && visitor.tell(event, &[]).is_err()
+        {
+            self.visitor = None;
+        }
+    }
+
+    /// Takes away all that was made. The visitor hears the connection close when it is done.
+    fn vanish(self) -> Result<()> {
+        // A container that could not be started is not known to the runtime; the group is looked
+        // at in any case.
+        let deleted = self.runtime.delete();
+        let removed = Group::new(&self.group).and_then(|group| group.remove());
+        stage::leave();
+        stage::strike(&self.directory);
+        for name in [SOCKET, RECORD] {
+            let _ = fs::remove_file(self.directory.join(name));
+        }
+        removed.and(if self.state.ran() { deleted } else { Ok(()) })
+    }
+}
+
+impl State {
+    fn event(&self) -> Event {
+        match self {
+            Self::Running(dyno) => Event::Running { pid: dyno.pid.as_raw() },
+            Self::Over(Ending::Exited { status, out_of_memory }, _) => {
+                Event::Exited { status: *status, out_of_memory: *out_of_memory }
+            }
+            Self::Over(Ending::Failed { reason }, _) => Event::Failed { reason: reason.clone() },
+        }
+    }
+
+    fn streams(&self) -> &[OwnedFd] {
+        match self {
+            Self::Running(dyno) => &dyno.streams,
+            Self::Over(_, streams) => streams,
+        }
+    }
+
+    fn ran(&self) -> bool {
+        !matches!(self, Self::Over(Ending::Failed { .. }, _))
+    }
+}

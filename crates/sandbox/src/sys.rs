@@ -1,0 +1,239 @@
+//! The system calls that have no safe face elsewhere. Every `unsafe` of the program is in this file.
+#![allow(unsafe_code, reason = "this file is the fence around it: small functions, safe to call")]
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::unistd::{ForkResult, Pid, fork};
+
+/// What to change about a detached mount tree, submounts included.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MountAttributes<'a> {
+    /// `MOUNT_ATTR_*` to set.
+    pub set: u64,
+    /// User namespace whose mapping the tree's ids are shown through.
+    pub ids: Option<BorrowedFd<'a>>,
+}
+
+/// Takes a descriptor into ownership that the kernel has just given us.
+pub fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: callers pass a descriptor the kernel has installed for this process and that nobody
+    // else has been told of.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// A detached copy of the mounts at `path`, below included.
+pub fn open_tree(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let recursive = libc::AT_RECURSIVE.cast_unsigned();
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | recursive;
+    // SAFETY: `path` is a NUL-terminated string that outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    descriptor(fd)
+}
+
+/// Changes a detached mount tree as a whole.
+pub fn mount_setattr(tree: BorrowedFd<'_>, change: MountAttributes<'_>) -> io::Result<()> {
+    let idmap = if change.ids.is_some() { libc::MOUNT_ATTR_IDMAP } else { 0 };
+    let attributes = libc::mount_attr {
+        attr_set: change.set | idmap,
+        attr_clr: 0,
+        propagation: libc::MS_PRIVATE,
+        userns_fd: change.ids.map_or(0, |fd| u64::from(fd.as_raw_fd().cast_unsigned())),
+    };
+    // SAFETY: the path is a static empty string, `attributes` is of the size that is passed and
+    // outlives the call.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    check(done)
+}
+
+/// Attaches a detached mount tree at `target`, an open path.
+pub fn move_mount(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH;
+    // SAFETY: both paths are static empty strings.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            target.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+        )
+    };
+    check(done)
+}
+
+/// Closes every descriptor but the standard ones. To be called before anything here owns another.
+pub fn close_inherited() -> io::Result<()> {
+    close_range(3, u32::MAX)
+}
+
+/// Closes every descriptor but standard input and `kept`. For a forked child that will end without
+/// dropping any of the parent's values.
+pub fn close_all_but_stdin_and(kept: RawFd) -> io::Result<()> {
+    let kept = kept.cast_unsigned();
+    if kept > 1 {
+        close_range(1, kept - 1)?;
+    }
+    close_range(kept + 1, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: both callers see to it that no value that is still used owns one of these.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    check(done)
+}
+
+/// A descriptor that becomes readable when the process ends.
+pub fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    descriptor(fd)
+}
+
+/// Forks; the child runs `body` and never returns. The shim has one thread, so the child may do
+/// what any program may.
+pub fn fork_into(body: impl FnOnce() -> i32) -> io::Result<Pid> {
+    // SAFETY: the shim is single-threaded by design, so no lock can be held by a thread that does
+    // not exist in the child.
+    match unsafe { fork()? } {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let status = body();
+            // SAFETY: ends the child without running the parent's exit handlers.
+            unsafe { libc::_exit(status) }
+        }
+    }
+}
+
+/// Sets every signal to its default action, whatever the starter had ignored.
+pub fn default_signals() {
+    for number in 1..=libc::SIGRTMAX() {
+        // SAFETY: no handler is installed; the calls that are refused (KILL, STOP) change nothing.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+}
+
+/// Lets finished children vanish without being waited for.
+pub fn ignore_children() {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+}
+
+/// Gives up every capability but the one to send signals, for good.
+pub fn keep_only_kill() -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    const CAP_KILL: u32 = 5;
+    let header = [VERSION_3, 0];
+    let kept = 1_u32 << CAP_KILL;
+    // Effective, permitted, inheritable; low words first, then the high ones.
+    let sets = [kept, kept, 0, 0, 0, 0_u32];
+    // SAFETY: header and sets have the layout of version 3 and outlive the call.
+    let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    check(done)
+}
+
+/// Binds a raw route-netlink socket to the present network namespace.
+pub fn route_socket() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: plain numbers.
+    let fd = unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) };
+    descriptor(fd.into())
+}
+
+/// State of a loop device, as the kernel's `loop_info64`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LoopInfo {
+    /// Device number of the file system that holds the image.
+    pub device: u64,
+    /// Inode of the image.
+    pub inode: u64,
+    rdevice: u64,
+    offset: u64,
+    size_limit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    /// `LO_FLAGS_*`.
+    pub flags: u32,
+    file_name: [u8; 64],
+    crypt_name: [u8; 64],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+#[repr(C)]
+struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    info: LoopInfo,
+    reserved: [u64; 8],
+}
+
+const LOOP_GET_STATUS64: libc::Ioctl = 0x4C05;
+const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
+const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
+
+/// The image is not written to.
+pub const LO_FLAGS_READ_ONLY: u32 = 1;
+/// The device lets go of its image when its last user has gone.
+pub const LO_FLAGS_AUTOCLEAR: u32 = 4;
+
+/// Number of a loop device that nobody uses at this moment.
+pub fn free_loop_device(control: &File) -> io::Result<i32> {
+    // SAFETY: this request takes no argument.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
+    if number < 0 { Err(io::Error::last_os_error()) } else { Ok(number) }
+}
+
+/// Puts an image behind a loop device.
+pub fn configure_loop(device: &File, image: &File, flags: u32) -> io::Result<()> {
+    // SAFETY: an all-zero value is valid for this structure of integers.
+    let mut config: LoopConfig = unsafe { std::mem::zeroed() };
+    config.fd = image.as_raw_fd().cast_unsigned();
+    config.info.flags = flags;
+    // SAFETY: the structure has the kernel's layout and outlives the call.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) };
+    check(done.into())
+}
+
+/// What is behind a loop device; an error when nothing is.
+pub fn loop_info(device: &File) -> io::Result<LoopInfo> {
+    // SAFETY: an all-zero value is valid for this structure of integers.
+    let mut info: LoopInfo = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure has the kernel's layout and outlives the call.
+    let done = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64, &raw mut info) };
+    check(done.into())?;
+    Ok(info)
+}
+
+/// Makes room for `bytes` in a pipe; answers nothing because less room is no failure.
+pub fn widen_pipe(pipe: impl AsFd, bytes: i32) {
+    // SAFETY: plain numbers on an open descriptor.
+    unsafe { libc::fcntl(pipe.as_fd().as_raw_fd(), libc::F_SETPIPE_SZ, bytes) };
+}
+
+fn descriptor(fd: libc::c_long) -> io::Result<OwnedFd> {
+    check(fd)?;
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    Ok(own(fd))
+}
+
+fn check(done: libc::c_long) -> io::Result<()> {
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,257 @@
+//! A place for dynos that is gone after the test, and a client of their shims.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use sandbox::frames::{self, Decoder};
+use sandbox::network::{Claim, Reach, Subnet, ensure_host, remove_host};
+use sandbox::protocol::{Event, Limits, Request, Root, SOCKET, Spec, Terminal, VERSION};
+
+/// No step of a test takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server's worth of names, addresses and directories.
+pub struct House {
+    pub directory: tempfile::TempDir,
+    pub claim: Claim,
+    name: String,
+    next: AtomicU32,
+}
+
+/// A dyno and the connection to its shim.
+pub struct Dyno {
+    pub directory: PathBuf,
+    pub shim: Child,
+    pub address: Ipv4Addr,
+    pub group: String,
+    server: Server,
+}
+
+/// A connection to a shim.
+pub struct Server {
+    stream: UnixStream,
+    decoder: Decoder,
+    waiting: VecDeque<Event>,
+}
+
+impl House {
+    pub fn build() -> Self {
+        assert!(nix::unistd::geteuid().is_root(), "these tests start containers: run them as root");
+        let name = format!("hythe-test-{}", std::process::id());
+        let claim = Subnet::claim(Path::new("/run/hythe/net"), &name).unwrap();
+        ensure_host(claim.subnet, &Reach::resolvers_only()).unwrap();
+        let directory = tempfile::Builder::new().prefix("hythe-test-").tempdir().unwrap();
+        Self { directory, claim, name, next: AtomicU32::new(0) }
+    }
+
+    /// The specification of a small dyno that runs a shell command.
+    pub fn spec(&self, command: &str) -> Spec {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let env = [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/app")];
+        Spec {
+            version: VERSION,
+            id: format!("{}-{number}", self.name),
+            hostname: format!("dyno-{number}"),
+            runtime: "/usr/bin/crun".into(),
+            cgroup_parent: self.name.clone(),
+            root: Root::Host,
+            slug: None,
+            scratch: None,
+            mounts: Vec::new(),
+            argv: vec!["/bin/bash".into(), "-c".into(), command.into()],
+            env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            cwd: "/app".into(),
+            id_base: 700_000_000 + (std::process::id() % 8192) * 262_144 + number * 65_536,
+            limits: Limits {
+                memory_bytes: 128 << 20,
+                memory_quota_bytes: 512 << 20,
+                cpu_shares: 1024,
+                cpu_millis: None,
+                pids: 64,
+                open_files: 1024,
+                disk_bytes: 32 << 20,
+            },
+            network: self.claim.subnet.slot(number).unwrap(),
+            terminal: Terminal::Output,
+        }
+    }
+
+    /// Starts a dyno and connects to it.
+    pub fn start(&self, spec: &Spec) -> Dyno {
+        let directory = self.directory.path().join(&spec.id);
+        fs::create_dir(&directory).unwrap();
+        let log = File::create(directory.join("shim.log")).unwrap();
+        let mut shim = Command::new(env!("CARGO_BIN_EXE_shim-for-tests"))
+            .arg(&directory)
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let frame = frames::encode(spec).unwrap();
+        shim.stdin.take().unwrap().write_all(&frame).unwrap();
+        let mut ready = [0];
+        let said = shim.stdout.take().unwrap().read_exact(&mut ready);
+        let log = || fs::read_to_string(directory.join("shim.log")).unwrap();
+        assert!(said.is_ok(), "the shim did not begin: {}", log());
+        let server = Server::connect(&directory);
+        let group = format!("{}/{}", spec.cgroup_parent, spec.id);
+        Dyno { address: spec.network.address, directory, shim, group, server }
+    }
+
+    /// Runs a dyno to its end: status and what it wrote to both streams.
+    pub fn output(&self, spec: &Spec) -> (i32, String) {
+        let mut dyno = self.start(spec);
+        let text = dyno.drain();
+        let (status, _) = dyno.expect_exit();
+        dyno.forget();
+        (status, text)
+    }
+
+    /// What a shell command in a dyno prints, when it ends well.
+    pub fn shell(&self, command: &str) -> String {
+        let (status, text) = self.output(&self.spec(command));
+        assert_eq!(status, 0, "{text}");
+        text
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        remove_host(self.claim.subnet).unwrap();
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
+            let _ = fs::remove_dir(hierarchy.unwrap().path().join(&self.name));
+        }
+        let _ = fs::remove_dir(Path::new("/sys/fs/cgroup").join(&self.name));
+    }
+}
+
+impl Server {
+    pub fn connect(dyno: &Path) -> Self {
+        let stream = UnixStream::connect(dyno.join(SOCKET)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut server = Self { stream, decoder: Decoder::default(), waiting: VecDeque::new() };
+        assert!(matches!(server.next(), Event::Hello { version: VERSION, .. }));
+        server
+    }
+
+    pub fn next(&mut self) -> Event {
+        self.waiting.pop_front().unwrap_or_else(|| self.receive())
+    }
+
+    fn receive(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.decoder.next().unwrap() {
+                return event;
+            }
+            assert_ne!(self.decoder.receive(self.stream.as_fd()).unwrap(), 0, "the shim hung up");
+        }
+    }
+
+    pub fn ask(&self, request: &Request) {
+        frames::send_all(self.stream.as_fd(), &frames::encode(request).unwrap(), &[]).unwrap();
+    }
+
+    pub fn streams(&mut self) -> Vec<File> {
+        self.ask(&Request::Streams);
+        loop {
+            match self.receive() {
+                Event::Streams => break,
+                other => self.waiting.push_back(other),
+            }
+        }
+        self.decoder.take_fds().into_iter().map(File::from).collect()
+    }
+
+    /// Whether the shim has closed the connection.
+    pub fn is_closed(&mut self) -> bool {
+        self.decoder.receive(self.stream.as_fd()).unwrap() == 0
+    }
+}
+
+impl Dyno {
+    pub fn server(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
+    pub fn next(&mut self) -> Event {
+        self.server.next()
+    }
+
+    pub fn ask(&self, request: &Request) {
+        self.server.ask(request);
+    }
+
+    pub fn streams(&mut self) -> Vec<File> {
+        self.server.streams()
+    }
+
+    /// A new connection, as a server makes after a restart.
+    pub fn reconnect(&mut self) {
+        self.server = Server::connect(&self.directory);
+    }
+
+    pub fn expect_running(&mut self) -> i32 {
+        match self.next() {
+            Event::Running { pid } => pid,
+            other => panic!("expected it to run: {other:?}"),
+        }
+    }
+
+    pub fn expect_exit(&mut self) -> (i32, bool) {
+        loop {
+            match self.next() {
+                Event::Exited { status, out_of_memory } => return (status, out_of_memory),
+                Event::Running { .. } => {}
+                other => panic!("expected it to end: {other:?}"),
+            }
+        }
+    }
+
+    /// All that it writes, standard output first.
+    pub fn drain(&mut self) -> String {
+        let mut text = Vec::new();
+        for mut stream in self.streams() {
+            stream.read_to_end(&mut text).unwrap();
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Lets the shim go, and makes sure that nothing of the dyno is left.
+    pub fn forget(mut self) {
+        self.ask(&Request::Forget);
+        assert!(self.server.is_closed());
+        let status = self.shim.wait().unwrap();
+        let log = fs::read_to_string(self.directory.join("shim.log")).unwrap();
+        assert!(status.success() && log.is_empty(), "{log}");
+        self.expect_no_trace();
+    }
+
+    pub fn expect_no_trace(&self) {
+        let left: Vec<_> =
+            fs::read_dir(&self.directory).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let known = ["shim.log", "ending.json"];
+        assert!(left.iter().all(|name| known.contains(&name.to_str().unwrap())), "{left:?}");
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
+            assert!(!hierarchy.unwrap().path().join(&self.group).exists());
+        }
+    }
+}
+
+impl Drop for Dyno {
+    fn drop(&mut self) {
+        // A test that failed leaves its dyno running; the dyno ends with its shim.
+        let _ = self.shim.kill();
+        let _ = self.shim.wait();
+        let _ = sandbox::sweep(&self.directory);
+    }
+}

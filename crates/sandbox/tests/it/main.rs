@@ -1,0 +1,4 @@
+//! Real dynos, by the real runtime. Needs root.
+
+mod house;
+mod life;
