@@ -39,6 +39,14 @@ struct Stay {
     begun: Instant,
 }
 
+/// What a dyno made of a request.
+enum Heard {
+    /// A response, which the client has.
+    Relayed(Relayed, Reuse),
+    /// Another protocol.
+    Upgrade(Transfer),
+}
+
 /// How far one try got.
 enum Tried {
     Over(Next),
@@ -144,13 +152,12 @@ async fn try_one(
         (dyno, origin),
         &mut connection.timer,
     );
-    let next = match exchange.answer().await {
-        Ok(Answer::Response(download)) => {
-            let (relayed, reuse) = exchange.relay(download).await;
+    let next = match one_answer(&mut exchange).await {
+        Ok(Heard::Relayed(relayed, reuse)) => {
             let unfinished = exchange.is_unfinished();
             relayed_next(connection, asked, stay, (relayed, reuse, unfinished))
         }
-        Ok(Answer::Upgrade(first)) => upgrade(connection, asked, stay, first).await,
+        Ok(Heard::Upgrade(first)) => upgrade(connection, asked, stay, first).await,
         Err(Failure::Stale) => {
             let mut head = std::mem::take(&mut stay.admitted.dyno.head);
             head.rewind();
@@ -174,6 +181,17 @@ async fn try_one(
         }
     };
     Tried::Over(next)
+}
+
+/// Sends the request, and relays its response if there is one.
+async fn one_answer(exchange: &mut Exchange<'_>) -> Result<Heard, Failure> {
+    match exchange.answer().await? {
+        Answer::Response(download) => {
+            let (relayed, reuse) = exchange.relay(download).await?;
+            Ok(Heard::Relayed(relayed, reuse))
+        }
+        Answer::Upgrade(first) => Ok(Heard::Upgrade(first)),
+    }
 }
 
 /// A response has been relayed, or part of it.

@@ -60,10 +60,17 @@ impl Chunks {
         self.content
     }
 
-    /// Judges `bytes` in place. Incomplete lines are left for the next time.
+    /// Judges `bytes` in place. Incomplete lines are left for the next time, and so is what is bad
+    /// after something good: the good goes on first.
     pub fn judge(&mut self, bytes: &mut [u8]) -> Result<Judged, BadChunk> {
         let mut done = Judged { consumed: 0, passed: 0 };
-        while !self.is_done() && self.step(bytes, &mut done)? {}
+        while !self.is_done() {
+            match self.step(bytes, &mut done) {
+                Ok(true) => {}
+                Err(bad) if done.consumed == 0 => return Err(bad),
+                Ok(false) | Err(_) => break,
+            }
+        }
         Ok(done)
     }
 

@@ -127,16 +127,18 @@ impl<'a> Exchange<'a> {
     }
 
     /// Relays the response to its end. Also tells whether the dyno's connection can be used again.
-    pub async fn relay(&mut self, mut download: Download) -> (Relayed, Reuse) {
+    pub async fn relay(&mut self, mut download: Download) -> Result<(Relayed, Reuse), Failure> {
         let broken = poll_fn(|cx| self.poll_relay(cx, &mut download)).await.err();
+        if let Some(code) = broken
+            && !self.client.head.has_begun()
+        {
+            return Err(Failure::Error(code));
+        }
         let Download { transfer, status, afterwards, reuse } = download;
-        let bytes = match self.request.verb {
-            Verb::Head => 0,
-            Verb::Idempotent | Verb::Other => transfer.body.seen(),
-        };
+        let bytes = transfer.body.seen();
         let clean = broken.is_none() && self.upload == Upload::Sent && self.dyno.input.is_empty();
         let reuse = if clean { reuse } else { Reuse::Drop };
-        (Relayed { status, bytes, afterwards, broken }, reuse)
+        Ok((Relayed { status, bytes, afterwards, broken }, reuse))
     }
 
     /// Whether the client has still body to send that nobody will read.

@@ -95,13 +95,19 @@ impl Transfer {
         to: &mut End,
     ) -> Poll<Result<(), Broken>> {
         loop {
+            let before = from.input.raw().len();
             self.body.judge(&mut from.input).map_err(|_| Broken::Malformed)?;
+            let unjudged = from.input.raw().len();
             ready!(self.poll_write(cx, &mut from.input, to)).map_err(|_| Broken::Receiver)?;
             self.waits = Waits::ForReceiver;
             // Before waiting for the sender, the receiver must have everything so far.
             ready!(to.socket.poll_flush(cx)).map_err(|_| Broken::Receiver)?;
             if self.body.is_done() {
                 return Poll::Ready(Ok(()));
+            }
+            if unjudged > 0 && unjudged < before {
+                // What is left is either incomplete or bad; the next look tells.
+                continue;
             }
             self.waits = Waits::ForSender;
             if self.body.is_bulky() {

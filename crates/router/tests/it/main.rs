@@ -1,0 +1,17 @@
+//! The router seen from outside: real sockets, clients and dynos that speak raw bytes.
+
+mod admission;
+mod bodies;
+mod deploys;
+mod drain;
+mod errors;
+mod expect;
+mod headers;
+mod keep_alive;
+mod limits;
+mod platform;
+mod rig;
+mod slow;
+mod smuggling;
+mod tls;
+mod upgrade;
