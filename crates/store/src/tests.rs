@@ -1,3 +1,5 @@
+//! The engine: transactions, pokes, snapshots, sealed rows.
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::mpsc;
@@ -94,12 +96,19 @@ async fn an_error_rolls_back_and_wakes_nobody() {
     assert!(calls.try_recv().is_err());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poke_is_delivered_once_and_only_after_the_commit() {
     let (_directory, store) = store();
     let (mut dynos, routes) = (store.subscribe(Poke::Dynos), store.subscribe(Poke::Routes));
     let seen = store.subscribe(Poke::Dynos);
     let before = *dynos.borrow();
+    let woken = tokio::spawn({
+        let (store, mut poked) = (store.clone(), store.subscribe(Poke::Dynos));
+        async move {
+            poked.changed().await.expect("the store lives");
+            emails(&store).await
+        }
+    });
     let inside = store
         .write(move |tx| {
             insert(tx, "ada@example.com")?;
@@ -112,7 +121,8 @@ async fn a_poke_is_delivered_once_and_only_after_the_commit() {
     assert_eq!(inside, before);
     tokio::time::timeout(IN_TIME, dynos.changed()).await.expect("in time").expect("lives");
     assert_eq!(*dynos.borrow_and_update(), before + 1);
-    assert_eq!(emails(&store).await.len(), 1, "who is woken sees what woke it");
+    let seen = tokio::time::timeout(IN_TIME, woken).await.expect("in time").expect("no panic");
+    assert_eq!(seen, ["ada@example.com"], "who is woken sees what woke it");
     assert!(!routes.has_changed().expect("the store lives"));
 }
 

@@ -1,3 +1,5 @@
+//! Accounts, tokens and passwords.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Apps from creation to destruction.
+
 use model::release::ReleaseStatus;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Builds: claiming, ending, interruption.
+
 use super::*;
 use crate::sources;
 use crate::testing::Lab;

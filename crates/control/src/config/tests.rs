@@ -1,3 +1,5 @@
+//! Config vars and their releases.
+
 use super::*;
 use crate::testing::Lab;
 

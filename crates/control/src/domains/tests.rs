@@ -1,3 +1,5 @@
+//! Domains and the names that are refused.
+
 use super::*;
 use crate::testing::Lab;
 

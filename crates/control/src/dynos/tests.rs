@@ -1,3 +1,5 @@
+//! Restarts as rows.
+
 use model::dyno::Terminal;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Scaling, and following slugs.
+
 use super::*;
 use crate::testing::Lab;
 

@@ -1,3 +1,5 @@
+//! What is removed, and what is not.
+
 use model::dyno::Terminal;
 use store::one_offs;
 

@@ -1,3 +1,5 @@
+//! One-off dynos as wishes.
+
 use super::*;
 use crate::testing::Lab;
 

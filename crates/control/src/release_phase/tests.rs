@@ -1,3 +1,5 @@
+//! The release phase against a dyno manager played by the test.
+
 use std::time::Duration;
 
 use model::dyno::{DynoKind, Exit};

@@ -1,3 +1,5 @@
+//! The ledger, rollback, and its hash chain.
+
 use super::*;
 use crate::testing::Lab;
 use crate::{config, ledger};

@@ -1,3 +1,5 @@
+//! The routing table and its publisher.
+
 use std::net::SocketAddr;
 
 use model::DynoId;

@@ -1,3 +1,5 @@
+//! Uploads.
+
 use tokio::io::AsyncReadExt;
 
 use super::*;

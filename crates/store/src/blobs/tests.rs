@@ -1,3 +1,5 @@
+//! Blobs: naming, limits, and what is left behind.
+
 use super::*;
 
 /// SHA-256 of `hello`.

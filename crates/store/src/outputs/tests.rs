@@ -1,3 +1,5 @@
+//! Outputs: following, ending, limits.
+
 use model::BuildId;
 
 use super::*;
