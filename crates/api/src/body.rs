@@ -1,6 +1,8 @@
 //! JSON bodies of requests: bounded, lenient about the content type and about being absent, strict
 //! about what they say.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use http::StatusCode;
@@ -11,6 +13,9 @@ use crate::error::ApiError;
 /// JSON bodies may not be longer than this.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
+/// A JSON body must be there within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A request's JSON body. An absent body is `{}`: the CLI sends none where nothing is to be said.
 pub struct Body<T>(pub T);
 
@@ -18,15 +23,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|rejection| {
-                match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => {
-                        ApiError::too_large("The request's body is over the limit of 1 MiB.")
-                    }
-                    _ => ApiError::bad_request("The request's body ended early."),
-                }
-            })?;
+        let whole = tokio::time::timeout(PATIENCE, Bytes::from_request(request, state));
+        let late = |_| ApiError::bad_request("The request's body did not come in time.");
+        let bytes = whole.await.map_err(late)?.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                ApiError::too_large("The request's body is over the limit of 1 MiB.")
+            }
+            _ => ApiError::bad_request("The request's body ended early."),
+        })?;
         parse(&bytes).map(Self)
     }
 }

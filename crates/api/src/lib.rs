@@ -31,6 +31,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(resources::apps::routes())
         .merge(resources::authorizations::routes())
         .merge(resources::buildpack_installations::routes())
+        .merge(resources::buildpack_registry::routes())
         .merge(resources::builds::routes())
         .merge(resources::collaborators::routes())
         .merge(resources::config_vars::routes())

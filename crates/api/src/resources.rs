@@ -5,6 +5,7 @@ pub mod account;
 pub mod apps;
 pub mod authorizations;
 pub mod buildpack_installations;
+pub mod buildpack_registry;
 pub mod builds;
 pub mod collaborators;
 pub mod config_vars;

@@ -44,6 +44,8 @@ pub struct ApiState {
     pub config: Arc<Config>,
     /// Owns the handlers that outlive their connection; the server waits for it when it stops.
     pub tasks: TaskTracker,
+    /// Names of the buildpacks that come with the platform.
+    pub(crate) buildpacks: Arc<[String]>,
     /// How many calls accounts have left.
     pub(crate) limits: Arc<RateLimits>,
 }
@@ -57,6 +59,19 @@ impl ApiState {
         config: Config,
         tasks: TaskTracker,
     ) -> Self {
-        Self { control, logs, config: Arc::new(config), tasks, limits: Arc::default() }
+        Self {
+            control,
+            logs,
+            config: Arc::new(config),
+            tasks,
+            buildpacks: Arc::default(),
+            limits: Arc::default(),
+        }
+    }
+
+    /// The same, where these buildpacks (`heroku/nodejs`) come with the platform.
+    #[must_use]
+    pub fn with_buildpacks(self, names: impl IntoIterator<Item = String>) -> Self {
+        Self { buildpacks: names.into_iter().collect(), ..self }
     }
 }

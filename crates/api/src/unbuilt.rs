@@ -9,36 +9,49 @@ use crate::error::ApiError;
 /// test keeps it equal to what the router does not serve; it may only shrink.
 const ENDPOINTS: &str = include_str!("../endpoints.txt");
 
-/// Paths the official CLI uses that are in no published schema. `{*}` is any rest.
-const BEYOND_SCHEMA: &str = "\
-POST /account/keys
-POST /auth
-GET /auth/{*}
-POST /apps/{app}/dynos/{dyno}
-GET /apps/{app}/usage
-PUT /apps/{app}/pre-authorizations
-GET /api/v2
-PUT /api/v2/{dyno}
-GET /buildpacks
-GET /buildpacks/{*}
-GET /client/v11/{*}
-POST /client/v11/{*}
-GET /data/{*}
-GET /postgres/v0/{*}
-GET /redis/v0/{*}";
+/// Requests of the official CLI that are in no published schema, and what they are for. `{*}` is
+/// any rest.
+const BEYOND_SCHEMA: [(&str, &str); 16] = [
+    ("GET /api/v2", EXEC),
+    ("GET /apps/{app}/usage", "Usage of add-ons"),
+    ("GET /auth/{*}", BROWSER),
+    ("GET /buildpacks", REGISTRY),
+    ("GET /buildpacks/{buildpack}/readme", REGISTRY),
+    ("GET /buildpacks/{buildpack}/revisions", REGISTRY),
+    ("GET /client/v11/{*}", DATA),
+    ("GET /data/{*}", DATA),
+    ("GET /postgres/v0/{*}", DATA),
+    ("GET /redis/v0/{*}", DATA),
+    ("POST /account/keys", "Adding SSH keys (push over HTTPS instead)"),
+    ("POST /apps/{app}/dynos/{dyno}", "Running a command inside a dyno"),
+    ("POST /auth", BROWSER),
+    ("POST /client/v11/{*}", DATA),
+    ("PUT /api/v2/{dyno}", EXEC),
+    ("PUT /apps/{app}/pre-authorizations", "Two-factor authentication"),
+];
+
+const BROWSER: &str = "Logging in through the browser (use `heroku login -i`)";
+const DATA: &str = "The data API";
+const EXEC: &str = "Heroku Exec (use `heroku run`)";
+const REGISTRY: &str = "Searching the buildpack registry";
 
 /// The answer to a request that no route takes.
 pub async fn answer(request: Request) -> ApiError {
     let method = request.method().as_str();
     let path = request.uri().path();
-    let lines = ENDPOINTS.lines().chain(BEYOND_SCHEMA.lines());
-    let mut endpoints = lines.filter_map(|line| line.split_once(' '));
-    match endpoints.find(|(verb, template)| *verb == method && matches(template, path)) {
-        Some((verb, template)) => {
-            let what = format!("{} (`{verb} {template}`)", subject(template));
+    let asked = |line: &str| {
+        let (verb, template) = line.split_once(' ').unwrap_or((line, ""));
+        verb == method && matches(template, path)
+    };
+    let beyond = BEYOND_SCHEMA.iter().find(|(line, _)| asked(line));
+    let listed = ENDPOINTS.lines().find(|line| asked(line));
+    match (beyond, listed) {
+        (Some((_, what)), _) => ApiError::not_built(StatusCode::NOT_IMPLEMENTED, what),
+        (None, Some(line)) => {
+            let what = format!("{} (`{line}`)", subject(line));
             ApiError::not_built(StatusCode::NOT_IMPLEMENTED, &what)
         }
-        None => ApiError::no_such_path(),
+        (None, None) => ApiError::no_such_path(),
     }
 }
 
@@ -56,10 +69,10 @@ fn matches(template: &str, path: &str) -> bool {
     }
 }
 
-/// What a path is about, for the beginning of a sentence: its last fixed part in plain words.
-fn subject(template: &str) -> String {
-    let fixed = template.split('/').filter(|part| !part.is_empty() && !part.starts_with('{'));
-    let words = fixed.last().unwrap_or("This").replace(['-', '_'], " ");
+/// What `METHOD /path` is about, for the beginning of a sentence: its last fixed part in words.
+fn subject(line: &str) -> String {
+    let mut fixed = line.rsplit('/').filter(|part| !part.starts_with('{'));
+    let words = fixed.next().unwrap_or("This").replace(['-', '_'], " ");
     let mut letters = words.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
@@ -79,6 +92,6 @@ mod tests {
 
     #[test]
     fn the_subject_is_the_last_fixed_part() {
-        assert_eq!(subject("/account/app-transfers/{transfer}"), "App transfers");
+        assert_eq!(subject("GET /account/app-transfers/{transfer}"), "App transfers");
     }
 }

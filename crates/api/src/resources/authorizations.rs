@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use control::accounts;
 use control::authorizations::{self, NewAuthorization};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::request::Parts;
 use model::account::Authorization;
 use model::{Account, AuthorizationId, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -132,10 +133,9 @@ impl Seconds {
 
 async fn create(
     State(state): State<ApiState>,
-    headers: HeaderMap,
+    Grantor(account): Grantor,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<AuthorizationBody>)> {
-    let account = account(&state, &headers).await?;
     let expires_in = new.expires_in.as_ref().map(Seconds::duration).transpose()?;
     let description = new.description.unwrap_or_else(|| "Long-lived user authorization".to_owned());
     let new = NewAuthorization { description, scopes: new.scope, expires_in };
@@ -145,21 +145,22 @@ async fn create(
     Ok((StatusCode::CREATED, Json(body)))
 }
 
-/// Who asks for a token: somebody with e-mail and password, or with another token.
-async fn account(state: &ApiState, headers: &HeaderMap) -> Result<Account> {
-    let credentials = Credentials::from_headers(headers).ok_or_else(ApiError::unauthorized)?;
-    let account = match &credentials {
-        Credentials::Basic { user, secret } if user.contains('@') => {
-            accounts::by_password(&state.control, user, secret).await?
+/// Who may make a token: somebody with e-mail and password, or with another token.
+struct Grantor(Account);
+
+impl FromRequestParts<ApiState> for Grantor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self> {
+        let credentials = Credentials::from_headers(&parts.headers);
+        if let Some(Credentials::Basic { user, secret }) = &credentials
+            && user.contains('@')
+            && let Some(account) = accounts::by_password(&state.control, user, secret).await?
+        {
+            return Ok(Self(account));
         }
-        _ => None,
-    };
-    match account {
-        Some(account) => Ok(account),
-        None => {
-            let account = accounts::by_token(&state.control, credentials.token()).await?;
-            account.ok_or_else(ApiError::unauthorized)
-        }
+        let caller = Caller::from_request_parts(parts, state).await?;
+        Ok(Self(caller.account))
     }
 }
 

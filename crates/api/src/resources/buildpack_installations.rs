@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::app_path::AppPath;
 use crate::body::Body;
 use crate::error::Result;
+use crate::resources::buildpack_registry;
 use crate::state::ApiState;
 
 /// Routes of buildpack installations.
@@ -22,8 +23,6 @@ struct InstallationBody {
     buildpack: Buildpack,
 }
 
-/// Heroku gives a registered buildpack the URL `urn:buildpack:NAME`, of which the CLI shows the
-/// name.
 #[derive(Serialize)]
 struct Buildpack {
     name: String,
@@ -41,9 +40,9 @@ struct Update {
 }
 
 fn body(buildpacks: Vec<String>) -> Json<Vec<InstallationBody>> {
-    let installation = |(ordinal, name): (usize, String)| {
-        let url = if name.contains(':') { name.clone() } else { format!("urn:buildpack:{name}") };
-        InstallationBody { ordinal, buildpack: Buildpack { name, url } }
+    let installation = |(ordinal, name): (usize, String)| InstallationBody {
+        ordinal,
+        buildpack: Buildpack { url: buildpack_registry::url(&name), name },
     };
     Json(buildpacks.into_iter().enumerate().map(installation).collect())
 }
@@ -60,6 +59,7 @@ async fn replace(
     AppPath { caller, app }: AppPath,
     Body(Replacement { updates }): Body<Replacement>,
 ) -> Result<Json<Vec<InstallationBody>>> {
-    let wanted = updates.into_iter().map(|update| update.buildpack).collect();
+    let name = |update: &Update| buildpack_registry::plain_name(&update.buildpack).to_owned();
+    let wanted = updates.iter().map(name).collect();
     Ok(body(buildpacks::set(&state.control, &caller.account, app.id, wanted).await?))
 }

@@ -13,7 +13,7 @@ use crate::app_path::AppPath;
 use crate::body::Body;
 use crate::error::{ApiError, Result};
 use crate::ranges::{Key, Listed, Page, Range};
-use crate::resources::sources;
+use crate::resources::{buildpack_registry, sources};
 use crate::state::ApiState;
 use crate::streams::{Licence, Stream};
 use crate::wire::{IdRef, UserRef};
@@ -60,7 +60,7 @@ impl BuildBody {
     fn new(build: Build, app: &App, state: &ApiState) -> Self {
         let output = Licence::new(Stream::BuildOutput, build.id);
         let source = Licence::new(Stream::Archive, &build.source_blob);
-        let named = |name: String| Buildpack { url: name.clone(), name };
+        let named = |name: String| Buildpack { url: buildpack_registry::url(&name), name };
         let buildpacks: Vec<_> = build.buildpacks.into_iter().map(named).collect();
         Self {
             app: IdRef::new(app.id),
@@ -123,7 +123,9 @@ async fn create(
     let blob = sources::uploaded(&state, &source_blob.url).await?;
     check(source_blob.checksum.as_deref(), &blob)?;
     let named = buildpacks.unwrap_or_default().into_iter();
-    let buildpacks = named.filter_map(|pack| pack.url.or(pack.name)).collect();
+    let text = |pack: NewBuildpack| pack.url.or(pack.name);
+    let name = |text: String| buildpack_registry::plain_name(&text).to_owned();
+    let buildpacks = named.filter_map(text).map(name).collect();
     let version = source_blob.version.filter(|version| !version.is_empty());
     let new = NewBuild { source_blob: blob, source_version: version, buildpacks };
     let build = builds::create(&state.control, &caller.account, app.id, new).await?;

@@ -2,14 +2,16 @@
 //! is the licence to write once and to read.
 
 use std::io;
+use std::time::Duration;
 
-use axum::body::Body as HttpBody;
+use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{post, put};
 use axum::{Json, Router};
 use control::sources;
-use futures_util::TryStreamExt as _;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, Stream};
 use http::StatusCode;
 use model::{AppId, SourceId};
 use serde::Serialize;
@@ -23,6 +25,9 @@ use crate::streams::archive;
 
 /// No source archive may be longer than this.
 const MAX_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// An upload may pause this long.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Routes of sources.
 pub fn routes() -> Router<ApiState> {
@@ -91,9 +96,22 @@ async fn upload(
     body: HttpBody,
 ) -> Result<StatusCode> {
     let id = find(&source)?;
-    let bytes = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+    let bytes = StreamReader::new(Box::pin(impatient(body)));
     sources::upload(&state.control, id, bytes, MAX_BYTES).await?;
     Ok(StatusCode::OK)
+}
+
+/// The body's bytes; a sender that is silent for too long is taken for gone.
+fn impatient(body: HttpBody) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::unfold(Some(body.into_data_stream()), |chunks| async move {
+        let mut chunks = chunks?;
+        match tokio::time::timeout(SILENCE, chunks.next()).await {
+            Ok(Some(Ok(chunk))) => Some((Ok(chunk), Some(chunks))),
+            Ok(Some(Err(error))) => Some((Err(io::Error::other(error)), None)),
+            Ok(None) => None,
+            Err(_) => Some((Err(io::ErrorKind::TimedOut.into()), None)),
+        }
+    })
 }
 
 async fn download(State(state): State<ApiState>, Path(source): Path<String>) -> Result<Response> {

@@ -70,6 +70,7 @@ async fn apps(platform: &Platform) {
     let stack = platform.good("PATCH", "/apps/demo", json!({"build_stack": "heroku-26"})).await;
     assert_eq!(stack["build_stack"]["name"], "heroku-26");
     assert_eq!(stack["stack"]["name"], "heroku-24");
+    assert_eq!(platform.good("GET", "/apps/demo", Value::Null).await, stack);
     for list in ["/apps", "/users/~/apps", "/users/me@example.test/apps"] {
         let rows = platform.good("GET", list, Value::Null).await;
         let names: Vec<_> =
@@ -136,7 +137,7 @@ async fn ledger(platform: &Platform) {
         "Initial release",
         "Enable Logplex",
         "Deploy 409cdef5",
-        "Set B, A config vars",
+        "Set A, B config vars",
         "Remove A config vars",
     ];
     assert_eq!(words, wanted);
@@ -269,7 +270,7 @@ async fn the_rest(platform: &Platform) {
     platform.good("GET", "/apps/demo/available-stacks", Value::Null).await;
     platform.good("POST", "/apps/demo/log-sessions", json!({"lines": 10, "tail": false})).await;
 
-    let packs = json!({"updates": [{"buildpack": "heroku/nodejs"}, {"buildpack": "https://example.org/pack.git"}]});
+    let packs = json!({"updates": [{"buildpack": "urn:buildpack:heroku/nodejs"}, {"buildpack": "https://example.org/pack.git"}]});
     let put = platform.good("PUT", "/apps/demo/buildpack-installations", packs).await;
     assert_eq!(
         put[0]["buildpack"],

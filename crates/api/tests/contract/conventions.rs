@@ -114,6 +114,15 @@ async fn what_is_not_built_says_so() {
 }
 
 #[tokio::test]
+async fn the_registry_knows_the_buildpacks_of_the_platform() {
+    let platform = Platform::start().await;
+    let known = platform.get("/buildpacks/heroku%2Fnodejs").await.json();
+    assert_eq!(known["blob_url"], "urn:buildpack:heroku/nodejs");
+    let unknown = platform.get("/buildpacks/heroku%2Fcobol").await;
+    assert_eq!(unknown.error(), "404 not_found");
+}
+
+#[tokio::test]
 async fn broken_and_oversize_bodies_are_refused() {
     let platform = Platform::start().await;
     let post = |text: String| {
@@ -142,6 +151,17 @@ async fn bad_values_are_422_with_the_reason() {
         let message = answer.json()["message"].as_str().expect("a text").to_owned();
         assert!(message.starts_with(reason), "{message}");
     }
+}
+
+#[tokio::test]
+async fn a_release_names_config_vars_in_the_order_they_were_sent() {
+    let platform = Platform::start().await;
+    platform.good("POST", "/apps", json!({"name": "demo"})).await;
+    let body = Body::from("{\"B\": \"1\", \"A\": \"2\"}");
+    let request = platform.request("PATCH", "/apps/demo/config-vars").body(body);
+    platform.send(request.expect("a request")).await;
+    let release = platform.good("GET", "/apps/demo/releases/3", Value::Null).await;
+    assert_eq!(release["description"], "Set B, A config vars");
 }
 
 #[tokio::test]

@@ -92,7 +92,8 @@ impl Platform {
             stream_key: Secret::new("a key for tests"),
         };
         let tasks = TaskTracker::new();
-        let state = api::ApiState::new(control.clone(), logplex.clone(), config, tasks.clone());
+        let state = api::ApiState::new(control.clone(), logplex.clone(), config, tasks.clone())
+            .with_buildpacks(["heroku/nodejs".to_owned()]);
         Self {
             router: api::router(state),
             control,
