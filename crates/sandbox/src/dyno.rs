@@ -37,7 +37,7 @@ pub struct Dyno {
 pub fn start(directory: &Path, spec: &Spec, lock: &mut Lock) -> Result<Dyno> {
     check(spec)?;
     let group = oci::group(spec);
-    record::save(lock, &Record { group: Some(group.clone()) })?;
+    record::save(lock, &Record { shim: Some(Pid::this().as_raw()), group: Some(group.clone()) })?;
     stage::enter(directory)?;
     if let Some(hierarchy) = cgroup::hybrid() {
         stage::hide(hierarchy)?;

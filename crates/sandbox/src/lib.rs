@@ -5,6 +5,7 @@
 //! It never starts a thread, never reads the environment, and never listens on a network.
 
 mod cgroup;
+pub mod checks;
 mod disk;
 mod dyno;
 mod error;

@@ -14,9 +14,9 @@ use std::os::fd::AsFd;
 
 use nix::sched::{CloneFlags, unshare};
 
-pub use self::firewall::{Reach, ensure_host, remove_host};
+pub use self::firewall::{Reach, ensure_host, ensure_host_with, remove_host};
 use self::route_netlink::Links;
-pub use self::subnet::{Claim, Subnet};
+pub use self::subnet::{Subnet, claim};
 use crate::error::{Attempt, Result};
 use crate::protocol::Network;
 

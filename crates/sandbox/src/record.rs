@@ -1,7 +1,7 @@
 //! What is written in a dyno's directory: who its shim is, and how the dyno ended.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Seek};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -17,12 +17,20 @@ pub const RECORD: &str = "shim.json";
 /// What outlives a shim that is killed, and so must be known to sweep up after it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Record {
+    /// The shim's process.
+    pub shim: Option<i32>,
     /// Path of the dyno's control group; none until it may exist.
     pub group: Option<String>,
 }
 
 /// The record's file. As long as this value lives, the shim does.
 pub type Lock = Flock<File>;
+
+/// What the record says, whoever holds it.
+pub fn peek(dyno: &Path) -> Record {
+    let text = fs::read(dyno.join(RECORD)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
 
 /// Opens the record's file and locks it.
 ///
@@ -40,12 +48,8 @@ pub fn lock(dyno: &Path) -> Result<Lock> {
 pub fn save(lock: &mut Lock, record: &Record) -> Result<()> {
     let attempt = || "write the shim's record";
     lock.set_len(0).attempt(attempt)?;
+    lock.rewind().attempt(attempt)?;
     serde_json::to_writer(&mut **lock, record).map_err(io::Error::from).attempt(attempt)
-}
-
-/// Reads the record; an empty file is a shim that had not begun.
-pub fn load(lock: &mut Lock) -> Record {
-    serde_json::from_reader(&mut **lock).unwrap_or_default()
 }
 
 /// Says how the dyno ended. Whoever reads the file finds all of it or nothing.
@@ -90,8 +94,9 @@ mod tests {
         let dyno = tempfile::tempdir().unwrap();
         let mut first = lock(dyno.path()).unwrap();
         assert!(matches!(lock(dyno.path()), Err(Error::Alive)));
-        save(&mut first, &Record { group: Some("/a/b".into()) }).unwrap();
+        save(&mut first, &Record { shim: None, group: Some("/a/b".into()) }).unwrap();
         drop(first);
-        assert_eq!(load(&mut lock(dyno.path()).unwrap()).group.as_deref(), Some("/a/b"));
+        assert!(lock(dyno.path()).is_ok());
+        assert_eq!(peek(dyno.path()).group.as_deref(), Some("/a/b"));
     }
 }

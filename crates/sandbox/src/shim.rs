@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::SigSet;
-use nix::unistd::{dup2_stdin, dup2_stdout, setsid, write};
+use nix::unistd::{Pid, dup2_stdin, dup2_stdout, setsid, write};
 
 use crate::cgroup::Group;
 use crate::dyno::{self, Dyno};
@@ -18,7 +18,7 @@ use crate::frames::Decoder;
 use crate::oci;
 use crate::protocol::{Ending, Event, Request, SOCKET, Spec};
 use crate::reception::{Heard, Reception, Visitor};
-use crate::record::{self, Lock, RECORD};
+use crate::record::{self, Lock, RECORD, Record};
 use crate::runtime::Runtime;
 use crate::stage;
 use crate::sys;
@@ -52,6 +52,7 @@ struct Shim {
 pub fn live(directory: &Path) -> Result<()> {
     detach()?;
     let mut lock = record::lock(directory)?;
+    record::save(&mut lock, &Record { shim: Some(Pid::this().as_raw()), group: None })?;
     let reception = Reception::open(directory)?;
     announce()?;
     let spec = read_spec()?;

@@ -1,25 +1,38 @@
-//! What is left to do when a shim was killed.
+//! Ending a dyno by force, and what is left to do when a shim was killed.
 //!
 //! Little: a dyno's processes end with its shim, and its mounts, disks and network interface with
 //! them. What stays is its control group, and the files in its directory.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use crate::cgroup::Group;
-use crate::error::Result;
-use crate::protocol::SOCKET;
-use crate::record::{self, RECORD};
-use crate::stage;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-/// Clears away what a killed shim has left. What [`crate::ending`] reads stays, for whoever asks how
-/// the dyno ended; when there is nothing to read, it crashed with its shim.
+use crate::cgroup::Group;
+use crate::error::{Attempt, Error, Result};
+use crate::protocol::SOCKET;
+use crate::record::{self, Lock, RECORD};
+use crate::stage;
+use crate::sys;
+
+/// So long a killed shim may take to go.
+const PATIENCE_MS: u16 = 5_000;
+
+/// Ends whatever is left of a dyno, its shim included, and clears it away. What [`crate::ending`]
+/// reads stays, for whoever asks how the dyno ended; when there is nothing to read, it crashed with
+/// its shim.
 ///
 /// # Errors
-/// [`crate::Error::Alive`] when the shim is there; or when a process of the dyno does not die.
+/// [`Error::Alive`] when the shim does not die; or when a process of the dyno does not.
 pub fn sweep(dyno: &Path) -> Result<()> {
-    let mut lock = record::lock(dyno)?;
-    if let Some(group) = record::load(&mut lock).group {
+    let _lock = match record::lock(dyno) {
+        Err(Error::Alive) => end_shim(dyno)?,
+        other => other?,
+    };
+    if let Some(group) = record::peek(dyno).group {
         Group::new(&group)?.remove()?;
     }
     stage::strike(dyno);
@@ -27,4 +40,21 @@ pub fn sweep(dyno: &Path) -> Result<()> {
         let _ = fs::remove_file(dyno.join(name));
     }
     Ok(())
+}
+
+/// Kills the shim that holds the record. As long as it does, the process number in it is its own.
+fn end_shim(dyno: &Path) -> Result<Lock> {
+    let Some(number) = record::peek(dyno).shim.filter(|number| *number > 1) else {
+        return Err(Error::Alive);
+    };
+    let shim = Pid::from_raw(number);
+    let Ok(over) = sys::pidfd_open(shim) else { return record::lock(dyno) };
+    match record::lock(dyno) {
+        Err(Error::Alive) => {}
+        other => return other,
+    }
+    let _ = kill(shim, Signal::SIGKILL);
+    let attempt = || "wait for the shim to go";
+    poll(&mut [PollFd::new(over.as_fd(), PollFlags::POLLIN)], PATIENCE_MS).attempt(attempt)?;
+    record::lock(dyno)
 }

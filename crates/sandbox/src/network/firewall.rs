@@ -6,9 +6,10 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use super::resolvers;
-use super::subnet::Subnet;
+use super::subnet::{Subnet, claimed};
 use crate::error::{Attempt, Result};
 use crate::program;
 
@@ -34,12 +35,20 @@ impl Reach {
     }
 }
 
-/// Makes the host route for the dynos of `subnet`, and fences them in. May be called again at any
-/// time; the rules are replaced in one step.
+/// Makes the host route for the dynos of `subnet`, and fences them in: they reach the internet and
+/// the host's resolvers. May be called again at any time; the rules are replaced in one step.
 ///
 /// # Errors
 /// When `nft` refuses or the kernel does not route.
-pub fn ensure_host(subnet: Subnet, reach: &Reach) -> Result<()> {
+pub fn ensure_host(subnet: &Subnet) -> Result<()> {
+    ensure_host_with(subnet, &Reach::resolvers_only())
+}
+
+/// As [`ensure_host`], and lets the dynos reach what `reach` says.
+///
+/// # Errors
+/// As [`ensure_host`].
+pub fn ensure_host_with(subnet: &Subnet, reach: &Reach) -> Result<()> {
     const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
     if fs::read_to_string(FORWARD).attempt(|| "read ip_forward")?.trim() != "1" {
         fs::write(FORWARD, "1").attempt(|| "switch on ip_forward")?;
@@ -47,23 +56,24 @@ pub fn ensure_host(subnet: Subnet, reach: &Reach) -> Result<()> {
     program::output(program::command("nft").args(["-f", "-"]), &rules(subnet, reach)).map(drop)
 }
 
-/// Takes the rules of `subnet` away again.
+/// Takes away the rules of the server of `run_dir`, if it has any.
 ///
 /// # Errors
 /// When `nft` refuses.
-pub fn remove_host(subnet: Subnet) -> Result<()> {
-    let table = table(subnet);
+pub fn remove_host(run_dir: &Path) -> Result<()> {
+    let Some(subnet) = claimed(run_dir) else { return Ok(()) };
+    let table = table(&subnet);
     let script = format!("table inet {table} {{}}\ndelete table inet {table}\n");
     program::output(program::command("nft").args(["-f", "-"]), &script).map(drop)
 }
 
-fn table(subnet: Subnet) -> String {
-    subnet.interfaces().trim_end_matches('-').to_owned()
+fn table(subnet: &Subnet) -> String {
+    subnet.interface_prefix.trim_end_matches('-').to_owned()
 }
 
-fn rules(subnet: Subnet, reach: &Reach) -> String {
+fn rules(subnet: &Subnet, reach: &Reach) -> String {
     let table = table(subnet);
-    let dynos = format!("\"{}*\"", subnet.interfaces());
+    let dynos = format!("\"{}*\"", subnet.interface_prefix);
     let cidr = subnet.cidr();
     let resolvers = resolver_rules(&reach.resolvers);
     let private = private_rule(&reach.private);

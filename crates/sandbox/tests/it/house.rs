@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sandbox::frames::{self, Decoder};
-use sandbox::network::{Claim, Reach, Subnet, ensure_host, remove_host};
+use sandbox::network::{Subnet, claim, ensure_host, remove_host};
 use sandbox::protocol::{Event, Limits, Request, Root, SOCKET, Spec, Terminal, VERSION};
 
 /// No step of a test takes longer.
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A server's worth of names, addresses and directories.
 pub struct House {
     pub directory: tempfile::TempDir,
-    pub claim: Claim,
+    pub subnet: Subnet,
     name: String,
     next: AtomicU32,
 }
@@ -46,10 +46,10 @@ impl House {
     pub fn build() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "these tests start containers: run them as root");
         let name = format!("hythe-test-{}", std::process::id());
-        let claim = Subnet::claim(Path::new("/run/hythe/net"), &name).unwrap();
-        ensure_host(claim.subnet, &Reach::resolvers_only()).unwrap();
         let directory = tempfile::Builder::new().prefix("hythe-test-").tempdir().unwrap();
-        Self { directory, claim, name, next: AtomicU32::new(0) }
+        let subnet = claim(directory.path()).unwrap();
+        ensure_host(&subnet).unwrap();
+        Self { directory, subnet, name, next: AtomicU32::new(0) }
     }
 
     /// The specification of a small dyno that runs a shell command.
@@ -69,7 +69,7 @@ impl House {
             argv: vec!["/bin/bash".into(), "-c".into(), command.into()],
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             cwd: "/app".into(),
-            id_base: 700_000_000 + (std::process::id() % 8192) * 262_144 + number * 65_536,
+            id_base: self.subnet.id_base + number * 65_536,
             limits: Limits {
                 memory_bytes: 128 << 20,
                 memory_quota_bytes: 512 << 20,
@@ -79,7 +79,7 @@ impl House {
                 open_files: 1024,
                 disk_bytes: 32 << 20,
             },
-            network: self.claim.subnet.slot(number).unwrap(),
+            network: self.subnet.slot(number).unwrap(),
             terminal: Terminal::Output,
         }
     }
@@ -127,7 +127,7 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        remove_host(self.claim.subnet).unwrap();
+        remove_host(self.directory.path()).unwrap();
         for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
             let _ = fs::remove_dir(hierarchy.unwrap().path().join(&self.name));
         }

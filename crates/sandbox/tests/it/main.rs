@@ -1,4 +1,5 @@
 //! Real dynos, by the real runtime. Needs root.
 
+mod checks;
 mod house;
 mod life;
