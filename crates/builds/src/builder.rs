@@ -108,3 +108,6 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
         tracing::error!(error, "a build's task broke down; its row is ended at the next start");
     }
 }
+
+#[cfg(test)]
+mod tests;
