@@ -10,7 +10,7 @@ use control::Control;
 use model::{Account, Secret};
 
 use crate::settings::{Flags, Settings};
-use crate::{certificates, first_start, foundation};
+use crate::{certificates, first_start, foundation, stop_dynos};
 
 /// The longest password line taken from standard input, in bytes.
 const MAX_PASSWORD: u64 = 4096;
@@ -62,7 +62,7 @@ pub struct About {
 pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ca(place) => ca(&place),
-        Command::StopDynos(place) => stop_dynos(&place),
+        Command::StopDynos(place) => stop(&place),
         other => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(with_control(other))
@@ -138,33 +138,27 @@ async fn account(control: &Control, email: &str) -> anyhow::Result<Account> {
 }
 
 async fn verify(control: &Control) -> anyhow::Result<()> {
-    let apps: Vec<model::App> = control.store.read(|db| store::apps::living(db)).await?;
     let mut broken = 0;
-    for app in apps {
-        match control::ledger::verify(control, app.id).await? {
-            None => say(&format!("{}: ok", app.name)),
-            Some(version) => {
-                broken += 1;
-                say(&format!("{}: v{version} or the release before it was changed", app.name));
+    for account in control::accounts::list(control).await.context("list the accounts")? {
+        for app in control::apps::list(control, &account).await.context("list the apps")? {
+            match control::ledger::verify(control, &account, app.id).await? {
+                Ok(()) => say(&format!("{}: ok", app.name)),
+                Err(error) => {
+                    broken += 1;
+                    say(&format!("{}: {error}", app.name));
+                }
             }
         }
     }
     if broken > 0 { bail!("{broken} ledgers do not verify") } else { Ok(()) }
 }
 
-fn stop_dynos(place: &Place) -> anyhow::Result<()> {
+fn stop(place: &Place) -> anyhow::Result<()> {
     let settings = settings(place)?;
     if first_start::is_locked(&settings.data_dir) {
         bail!("the server runs; stop it first, or run it with --stop-dynos");
     }
-    let dynos = settings.run_dir.join("dynos");
-    let mut stopped = 0;
-    for entry in fs::read_dir(&dynos).into_iter().flatten() {
-        let dir = entry.with_context(|| format!("read {}", dynos.display()))?.path();
-        sandbox::sweep(&dir).with_context(|| format!("stop the dyno in {}", dir.display()))?;
-        fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
-        stopped += 1;
-    }
+    let stopped = stop_dynos::all(&settings.run_dir)?;
     sandbox::network::remove_host(&settings.run_dir).context("remove the dynos' network")?;
     say(&format!("Stopped {stopped} dynos."));
     Ok(())

@@ -4,7 +4,7 @@
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use crate::private_files;
 
@@ -70,7 +70,7 @@ fn make_key(data_dir: &Path, path: &Path) -> anyhow::Result<[u8; 32]> {
         bail!("{} is missing but there is a database; restore it from a backup", path.display());
     }
     let mut key = [0; 32];
-    getrandom::fill(&mut key).context("ask the system for random bytes")?;
+    getrandom::fill(&mut key).map_err(|error| anyhow!("get random bytes: {error}"))?;
     private_files::write(path, &key)?;
     Ok(key)
 }

@@ -105,14 +105,14 @@ impl Foundation {
             work_dir: self.settings.data_dir.join("builds"),
             secrets_dir: self.settings.run_dir.join("builds"),
             buildpacks_dir: self.settings.data_dir.join("buildpacks"),
-            programs: builds::Programs {
+            programs: builds::config::Programs {
                 mksquashfs: programs::mksquashfs(),
-                ..builds::Programs::default()
+                ..builds::config::Programs::default()
             },
-            bounds: builds::Bounds {
+            bounds: builds::config::Bounds {
                 time: Duration::from_secs(limits.timeout_seconds),
                 memory_bytes: limits.memory_mib * 1024 * 1024,
-                ..builds::Bounds::default()
+                ..builds::config::Bounds::default()
             },
             env: std::collections::BTreeMap::new(),
         }
@@ -156,17 +156,18 @@ pub fn open_existing(settings: &Settings) -> anyhow::Result<Control> {
     open(settings, &public(settings)?, sink)
 }
 
-/// Configuration of the dyno manager. Claims this server's block of addresses and ids.
+/// Configuration of the dyno manager. Claims this server's block of addresses and ids for as long
+/// as the process lives, and prepares the host's network for its dynos.
 ///
 /// # Errors
-/// When there is no block left, or the host's network cannot be prepared.
+/// When there is no block left, or the host refuses.
 pub fn dynos_config(settings: &Settings) -> anyhow::Result<dynos::Config> {
     let subnet = sandbox::network::claim(&settings.run_dir).context("claim addresses for dynos")?;
     sandbox::network::ensure_host(&subnet).context("prepare the host's network for dynos")?;
     let addresses = dynos::Addresses {
         first: subnet.first,
         slots: subnet.slots,
-        interface_prefix: subnet.interface_prefix.clone(),
+        interface_prefix: subnet.interface_prefix,
         id_base: subnet.id_base,
     };
     let build = settings.build;

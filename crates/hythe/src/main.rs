@@ -19,6 +19,7 @@ mod private_files;
 mod programs;
 mod server;
 mod settings;
+mod stop_dynos;
 
 use std::ffi::OsString;
 use std::path::Path;

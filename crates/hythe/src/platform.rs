@@ -98,7 +98,8 @@ impl Platform {
     }
 
     async fn rendezvous(self, secret: &str, stream: StdUnixStream) -> std::io::Result<()> {
-        self.dynos.attach(secret, into_tokio(stream)?).await.map_err(std::io::Error::other)
+        self.dynos.attach(secret, into_tokio(stream)?).await;
+        Ok(())
     }
 }
 

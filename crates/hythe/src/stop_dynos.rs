@@ -1,0 +1,67 @@
+//! Ends the dynos that outlived their server, for an operator who wants the machine quiet.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sandbox::frames::{self, Decoder};
+use sandbox::protocol::{Event, Request, SOCKET};
+
+/// A shim that says nothing for so long is given up.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// Ends every dyno below `run_dir`; answers how many there were.
+///
+/// # Errors
+/// Names the dyno that could not be ended; the others before it are gone.
+pub fn all(run_dir: &Path) -> anyhow::Result<u32> {
+    let dynos = run_dir.join("dynos");
+    let mut ended = 0;
+    for entry in fs::read_dir(&dynos).into_iter().flatten() {
+        let dir = entry.with_context(|| format!("read {}", dynos.display()))?.path();
+        end(&dir).with_context(|| format!("end the dyno in {}", dir.display()))?;
+        fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
+        ended += 1;
+    }
+    Ok(ended)
+}
+
+/// Asks the shim; where there is none any more, clears away what it left.
+fn end(dir: &Path) -> anyhow::Result<()> {
+    match UnixStream::connect(dir.join(SOCKET)) {
+        Ok(shim) => kill(&shim),
+        Err(_) => sandbox::sweep(dir).context("clear away what its shim left"),
+    }
+}
+
+fn kill(shim: &UnixStream) -> anyhow::Result<()> {
+    shim.set_read_timeout(Some(ANSWER)).context("limit the wait")?;
+    send(shim, &Request::Kill)?;
+    let mut decoder = Decoder::default();
+    loop {
+        while let Some(event) = decoder.next::<Event>().context("understand its shim")? {
+            if matches!(event, Event::Exited { .. } | Event::Failed { .. }) {
+                send(shim, &Request::Forget)?;
+                return wait_for_end(shim);
+            }
+        }
+        if decoder.receive(shim.as_fd()).context("hear its shim")? == 0 {
+            bail!("its shim left without saying how it ended");
+        }
+    }
+}
+
+fn send(shim: &UnixStream, request: &Request) -> anyhow::Result<()> {
+    let frame = frames::encode(request).context("write to its shim")?;
+    frames::send_all(shim.as_fd(), &frame, &[]).context("write to its shim")
+}
+
+/// The connection closes when the shim has cleaned up.
+fn wait_for_end(shim: &UnixStream) -> anyhow::Result<()> {
+    let mut decoder = Decoder::default();
+    while decoder.receive(shim.as_fd()).context("wait for its shim")? > 0 {}
+    Ok(())
+}
