@@ -47,7 +47,7 @@ pub enum ArchiveError {
     #[error("the source is not a readable tar.gz archive")]
     Format(#[source] io::Error),
     /// A name that is absolute, climbs out, or is too long or deep.
-    #[error("the source holds an unsafe path: {0:?}")]
+    #[error("the source holds a path that is not allowed: {0:?}")]
     Path(PathBuf),
     /// Something lies below what is not a directory, such as a symlink.
     #[error("the source holds {0:?}, which lies below something that is not a directory")]

@@ -34,8 +34,6 @@ pub enum StartError {
     Workspaces(#[from] workspace::Unprepared),
     #[error("could not write the built-in buildpacks to {0}")]
     Buildpacks(PathBuf, #[source] std::io::Error),
-    #[error("could not end the builds that an earlier run of the server left")]
-    Interrupted(#[source] control::Error),
 }
 
 /// What every build of this server shares.
@@ -49,15 +47,16 @@ pub(crate) struct House {
     pub(crate) cancel: CancellationToken,
 }
 
-/// Ends what an earlier run left pending, then claims and runs builds until `cancel` is cancelled.
-/// Builds that run then are given a few seconds to end, and are failed.
+/// Empties the directories of what an earlier run left, then claims and runs builds until `cancel` is
+/// cancelled. Builds that run then are given a few seconds to end, and are failed.
+///
+/// What an earlier run left pending must have been ended by `control::builds::end_interrupted` before
+/// anybody could queue a build.
 ///
 /// # Errors
 /// When its directories cannot be made ready.
 pub async fn run(builder: Builder, cancel: CancellationToken) -> Result<(), StartError> {
     let Builder { control, dynos, config } = builder;
-    // Before its workspace goes, an interrupted build's dyno is told to stop.
-    control::builds::end_interrupted(&control).await.map_err(StartError::Interrupted)?;
     workspace::prepare(&config).await?;
     let buildpacks = buildpacks::install(&config.buildpacks_dir)
         .map_err(|source| StartError::Buildpacks(config.buildpacks_dir.clone(), source))?;

@@ -53,7 +53,7 @@ pub struct Buildpack {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "custom buildpacks are not built yet: {0} cannot be fetched. Available are {list}.",
-    list = names()
+    list = names().join(", ")
 )]
 pub struct Unavailable(pub String);
 
@@ -63,6 +63,12 @@ pub fn all() -> Vec<Buildpack> {
     PACKS.iter().map(|(dir, _)| built_in(dir)).collect()
 }
 
+/// Names of all built-in buildpacks, as people set them: `heroku/nodejs`.
+#[must_use]
+pub fn names() -> Vec<String> {
+    all().into_iter().map(|pack| pack.name).collect()
+}
+
 /// The buildpack that a person set as `reference`: its name, or the address of Heroku's own.
 ///
 /// # Errors
@@ -70,10 +76,13 @@ pub fn all() -> Vec<Buildpack> {
 pub fn resolve(reference: &str) -> Result<Buildpack, Unavailable> {
     let reference = reference.trim();
     let short = reference.strip_prefix("urn:buildpack:").unwrap_or(reference);
-    let address = short
+    let git = short
         .strip_prefix("https://github.com/heroku/heroku-buildpack-")
         .map(|rest| rest.trim_end_matches('/').trim_end_matches(".git"));
-    let name = address.or_else(|| short.strip_prefix("heroku/")).unwrap_or_default();
+    let archive = short
+        .strip_prefix("https://buildpack-registry.s3.amazonaws.com/buildpacks/heroku/")
+        .and_then(|rest| rest.strip_suffix(".tgz"));
+    let name = git.or(archive).or_else(|| short.strip_prefix("heroku/")).unwrap_or_default();
     let found = PACKS.iter().find(|(dir, _)| *dir == name);
     found.map(|(dir, _)| built_in(dir)).ok_or_else(|| Unavailable(reference.to_owned()))
 }
@@ -101,10 +110,6 @@ pub fn install(root: &Path) -> io::Result<PathBuf> {
 
 fn built_in(dir: &str) -> Buildpack {
     Buildpack { name: format!("heroku/{dir}"), dir: dir.to_owned() }
-}
-
-fn names() -> String {
-    all().into_iter().map(|pack| pack.name).collect::<Vec<_>>().join(", ")
 }
 
 fn version() -> String {
@@ -177,6 +182,7 @@ mod tests {
             "urn:buildpack:heroku/nodejs",
             "https://github.com/heroku/heroku-buildpack-nodejs",
             "https://github.com/heroku/heroku-buildpack-nodejs.git",
+            "https://buildpack-registry.s3.amazonaws.com/buildpacks/heroku/nodejs.tgz",
         ] {
             assert_eq!(resolve(reference).expect(reference).name, "heroku/nodejs");
         }

@@ -34,6 +34,6 @@ mod transcript;
 mod workspace;
 
 pub use builder::{Builder, StartError, run};
-pub use buildpacks::install as install_buildpacks;
+pub use buildpacks::{install as install_buildpacks, names as buildpack_names};
 pub use config::Config;
 pub use workspace::Unprepared;

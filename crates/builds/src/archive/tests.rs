@@ -124,7 +124,7 @@ fn files_keep_content_time_and_the_executable_bit_and_nothing_else() {
 #[test]
 fn paths_that_leave_the_tree_are_refused() {
     for name in ["../evil", "a/../../evil", "/evil", "a/..", ".."] {
-        assert!(plain().file(name, "x").refusal().contains("unsafe path"), "{name}");
+        assert!(plain().file(name, "x").refusal().contains("not allowed"), "{name}");
     }
 }
 
@@ -171,7 +171,7 @@ fn hard_links_lead_only_to_files_of_the_archive() {
     let tree = plain().file("a/b", "x").hard_link("c", "a/b").unpacked();
     assert_eq!(tree.text("c"), "x");
     let outside = plain().hard_link("c", "../app.tar.gz");
-    assert!(outside.refusal().contains("unsafe path"));
+    assert!(outside.refusal().contains("not allowed"));
     let through = plain().symlink("up", "..").hard_link("c", "up/app.tar.gz");
     assert!(through.refusal().contains("hard link"));
     let to_symlink = plain().symlink("s", "/etc/shadow").hard_link("c", "s");
@@ -214,7 +214,7 @@ fn long_names_of_gnu_tar_are_read() {
     let archive = plain()
         .entry(EntryType::GNULongName, "././@LongLink", "", 0o644, climbing)
         .file("innocent", "x");
-    assert!(archive.refusal().contains("unsafe path"));
+    assert!(archive.refusal().contains("not allowed"));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn bytes_entries_and_depth_are_bounded() {
     assert!(plain().dir(&deep).unpack(DEFAULT_LIMITS).1.is_ok());
     let deeper = pax("path", &"d/".repeat(200));
     let archive = plain().entry(EntryType::XHeader, "pax", "", 0o644, &deeper).dir("x");
-    assert!(archive.refusal().contains("unsafe path"));
+    assert!(archive.refusal().contains("not allowed"));
 }
 
 #[test]
