@@ -151,8 +151,9 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Outcome {
 
 /// `scheme://host[:port]` of what a person typed; `https` when no scheme is given.
 pub(crate) fn address(text: &str) -> Outcome<String> {
-    let text = text.trim().trim_end_matches('/');
+    let text = text.trim();
     let (scheme, host) = text.split_once("://").unwrap_or(("https", text));
+    let host = host.trim_end_matches('/');
     let scheme = scheme.to_ascii_lowercase();
     let bad = host.is_empty() || host.contains(['/', '?', '#', '@', ' ']);
     if bad || !matches!(scheme.as_str(), "http" | "https") {

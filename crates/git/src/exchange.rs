@@ -1,6 +1,7 @@
 //! One run of git over one HTTP request: the body goes to its standard input, its standard output
 //! is the answer, both as they come.
 
+use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -56,47 +57,58 @@ pub(crate) struct Exchange {
 /// Why an exchange ended early.
 struct HungUp;
 
+/// The answer's end of an exchange.
+pub(crate) type Answers = mpsc::Sender<io::Result<Bytes>>;
+
 /// A channel for the answer: the sender for [`Exchange::run`], and the body to answer with.
-pub(crate) fn answer() -> (mpsc::Sender<Bytes>, Body) {
-    let (sender, receiver) = mpsc::channel::<Bytes>(WAITING_CHUNKS);
+pub(crate) fn answer() -> (Answers, Body) {
+    let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
         let chunk = receiver.recv().await?;
-        Some((Ok::<_, std::convert::Infallible>(chunk), receiver))
+        Some((chunk, receiver))
     });
     (sender, Body::from_stream(stream))
 }
 
 impl Exchange {
-    /// Runs to the end. `None` when git had to be ended.
-    pub(crate) async fn run(mut self, answers: mpsc::Sender<Bytes>) -> Option<ExitStatus> {
+    /// Runs to the end, whether git ends by itself or has to be ended.
+    pub(crate) async fn run(mut self, answers: Answers) {
         let group = self.child.id();
         let stop = self.stop.clone();
-        let whole = self.bounds.whole;
-        let mut child = self.child;
+        let status = tokio::select! {
+            // Dropping the talk closes git's standard input; what is left of it is ended below.
+            status = self.talk(&answers) => status,
+            // The server stops: git is told to, and drops what it has not finished.
+            () = stop.cancelled() => None,
+        };
+        match status {
+            Some(status) if status.success() => return,
+            Some(_) => {}
+            None => end(&mut self.child, group).await,
+        }
+        // A client that sees a whole answer, but not the end of git's protocol in it, would wait for
+        // ever; the answer must be seen to break off.
+        let broken = io::Error::new(io::ErrorKind::BrokenPipe, "git did not end well");
+        let _ = answers.send(Err(broken)).await;
+    }
+
+    /// Carries request and answer. `None` when git did not end by itself.
+    async fn talk(&mut self, answers: &Answers) -> Option<ExitStatus> {
         let (stdin, stdout, stderr) =
-            (child.stdin.take()?, child.stdout.take()?, child.stderr.take()?);
-        self.request = std::mem::take(&mut self.request);
-        let feed = feed(self.request, Inflater::new(self.encoding), stdin, self.bounds);
+            (self.child.stdin.take()?, self.child.stdout.take()?, self.child.stderr.take()?);
+        let request = std::mem::take(&mut self.request);
+        let feed = feed(request, Inflater::new(self.encoding), stdin, self.bounds);
         // The answer stays open until the request is read: a client that is still sending would
         // otherwise see a broken connection instead of git's report.
-        let talk = async {
+        let carry = async {
             tokio::try_join!(
                 async { Ok(feed.await) },
-                relay(stdout, &answers, self.hang_up),
+                relay(stdout, answers, self.hang_up),
                 async { Ok(log_complaint(stderr).await) },
             )
         };
-        let ended = tokio::select! {
-            // Dropping the talk closes git's standard input; what is left of it is ended below.
-            talk = tokio::time::timeout(whole, talk) => matches!(talk, Ok(Ok(_))),
-            // The server stops: git is told to, and drops what it has not finished.
-            () = stop.cancelled() => false,
-        };
-        if ended {
-            return child.wait().await.ok();
-        }
-        end(&mut child, group).await;
-        None
+        let carried = tokio::time::timeout(self.bounds.whole, carry).await;
+        if matches!(carried, Ok(Ok(_))) { self.child.wait().await.ok() } else { None }
     }
 }
 
@@ -122,11 +134,7 @@ async fn feed(request: Body, mut inflater: Inflater, stdin: ChildStdin, bounds: 
 }
 
 /// Git → answer.
-async fn relay(
-    mut stdout: ChildStdout,
-    answers: &mpsc::Sender<Bytes>,
-    hang_up: HangUp,
-) -> Result<(), HungUp> {
+async fn relay(mut stdout: ChildStdout, answers: &Answers, hang_up: HangUp) -> Result<(), HungUp> {
     let mut buffer = bytes::BytesMut::with_capacity(CHUNK);
     loop {
         buffer.reserve(CHUNK);
@@ -134,7 +142,7 @@ async fn relay(
             Ok(0) | Err(_) => return Ok(()),
             Ok(_) => {}
         }
-        let gone = answers.send(buffer.split().freeze()).await.is_err();
+        let gone = answers.send(Ok(buffer.split().freeze())).await.is_err();
         if gone && hang_up == HangUp::End {
             return Err(HungUp);
         }

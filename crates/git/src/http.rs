@@ -46,7 +46,7 @@ async fn info_refs(
     let (answers, body) = answer();
     if !protocol.as_deref().is_some_and(|protocol| protocol.contains("version=2")) {
         // The channel is new and has room for it.
-        let _ = answers.try_send(service.preface().into());
+        let _ = answers.try_send(Ok(service.preface().into()));
     }
     let exchange = Exchange {
         child,

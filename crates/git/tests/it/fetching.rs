@@ -65,14 +65,14 @@ async fn bodies_of_other_kinds_are_refused() {
         let request = request.header("Content-Type", media_type);
         let mut response =
             request.header("Content-Encoding", encoding).send(body).expect("an answer");
-        let text = response.body_mut().read_to_string().expect("text");
-        (response.status().as_u16(), text)
+        (response.status().as_u16(), response.body_mut().read_to_string().ok())
     };
     let right = "application/x-git-upload-pack-request";
     assert_eq!(post("text/plain", "identity", b"0000").0, 415);
     assert_eq!(post(right, "br", b"0000").0, 415);
-    assert_eq!(post(right, "gzip", b"not gzip").1, "", "git sees an empty request");
+    assert_eq!(post(right, "gzip", b"not gzip").1, None, "the answer breaks off");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(b"0000").expect("in memory");
-    assert_eq!(post(right, "gzip", &gzip.finish().expect("in memory")).0, 200);
+    let answer = post(right, "gzip", &gzip.finish().expect("in memory"));
+    assert_eq!(answer, (200, Some(String::new())), "nothing was asked, nothing is answered");
 }

@@ -2,7 +2,7 @@
 
 use model::build::BuildStatus;
 
-use crate::client::git;
+use crate::client::{finish, git};
 use crate::platform::Platform;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,17 +139,18 @@ async fn a_client_that_goes_away_does_not_stop_its_build() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_declines_the_push_and_its_tasks_end() {
+async fn a_server_that_stops_breaks_the_push_off_and_its_tasks_end() {
     let platform = Platform::start().await;
     let checkout = platform.checkout(&[("a.txt", "a")]).await;
     checkout.push("main").await.ok();
+    let before = checkout.head().await;
     checkout.commit(&[("HOLD", "")]).await;
     let push = checkout.start_push("main");
     platform.wait_for("the build runs", async || platform.builds().await.len() == 2).await;
-    platform.release.notify_one();
     platform.stop.cancel();
-    let pushed = crate::client::finish(push);
-    let _ended = pushed.await;
+    finish(push).await.refused();
+    assert_eq!(platform.branch("main"), Some(before));
+    platform.release.notify_one();
     platform.shut_down().await;
 }
 
