@@ -103,12 +103,12 @@ impl Session {
             let server = self.server()?;
             return Ok(Target { client: Client::new(&server)?, server, app: app.to_owned() });
         }
-        let (server, app) = self.from_remotes(&git::remotes(), flags.remote.as_deref())?;
+        let (server, app) = self.remote_app(&git::remotes(), flags.remote.as_deref())?;
         Ok(Target { client: Client::new(&server)?, server, app })
     }
 
     /// The app of the repository's remotes, on the server that the remote points at.
-    fn from_remotes(&self, remotes: &[Remote], only: Option<&str>) -> Outcome<(Server, String)> {
+    fn remote_app(&self, remotes: &[Remote], only: Option<&str>) -> Outcome<(Server, String)> {
         let named = self.wanted.is_some() || self.env.server.is_some();
         let chosen = if named { Some(self.server()?) } else { None };
         let mut found: Vec<(&Remote, Server, &str)> = Vec::new();
@@ -182,7 +182,7 @@ mod tests {
             ("origin", "https://github.com/me/demo.git"),
             ("hythe", "https://paas.example.com/demo.git"),
         ]);
-        let (server, app) = session(None).from_remotes(&list, None).expect("one app");
+        let (server, app) = session(None).remote_app(&list, None).expect("one app");
         assert_eq!((server.url.as_str(), app.as_str()), ("https://paas.example.com", "demo"));
         assert_eq!(server.token, Some(Token::new("key")));
     }
@@ -195,15 +195,15 @@ mod tests {
             ("heroku", "https://localhost:8300/demo.git"),
         ]);
         let session_ = session(None);
-        let failure = session_.from_remotes(&list, None).expect_err("two apps");
+        let failure = session_.remote_app(&list, None).expect_err("two apps");
         assert_eq!(failure.kind, Kind::Usage);
         assert!(failure.message.contains("demo-staging (staging)"), "{failure}");
-        let (_, app) = session_.from_remotes(&list, Some("staging")).expect("chosen");
+        let (_, app) = session_.remote_app(&list, Some("staging")).expect("chosen");
         assert_eq!(app, "demo-staging");
-        let (_, app) = session_.from_remotes(&list[..1], None).expect("one");
+        let (_, app) = session_.remote_app(&list[..1], None).expect("one");
         assert_eq!(app, "demo");
         let same = [list[0].clone(), list[2].clone()];
-        assert_eq!(session_.from_remotes(&same, None).expect("the same app twice").1, "demo");
+        assert_eq!(session_.remote_app(&same, None).expect("the same app twice").1, "demo");
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
             ("hythe", "http://localhost:8300/demo.git"),
             ("work", "https://paas.example.com/other.git"),
         ]);
-        let (_, app) = session(Some("work")).from_remotes(&list, None).expect("one is left");
+        let (_, app) = session(Some("work")).remote_app(&list, None).expect("one is left");
         assert_eq!(app, "other");
         assert!(session(Some("nowhere")).server().is_err());
     }

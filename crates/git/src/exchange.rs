@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
@@ -102,9 +102,9 @@ impl Exchange {
         // otherwise see a broken connection instead of git's report.
         let carry = async {
             tokio::try_join!(
-                async { Ok(feed.await) },
+                feed.map(Ok),
                 relay(stdout, answers, self.hang_up),
-                async { Ok(log_complaint(stderr).await) },
+                log_complaint(stderr).map(Ok),
             )
         };
         let carried = tokio::time::timeout(self.bounds.whole, carry).await;
