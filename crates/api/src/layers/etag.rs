@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
@@ -30,6 +30,8 @@ pub async fn answer(request: Request, next: Next) -> Response {
     let tag = tag(&bytes);
     let same = known.is_some_and(|known| names(&known, &tag));
     parts.headers.insert(ETAG, tag);
+    // Answers hold config vars and tokens: a cache in between may not keep them for others.
+    parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if same {
         parts.headers.remove(CONTENT_TYPE);
         parts.headers.remove(http::header::CONTENT_LENGTH);

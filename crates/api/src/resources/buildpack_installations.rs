@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app_path::AppPath;
 use crate::body::Body;
-use crate::error::Result;
+use crate::error::{ApiError, Result};
 use crate::resources::buildpack_registry;
 use crate::state::ApiState;
 
@@ -34,9 +34,23 @@ struct Replacement {
     updates: Vec<Update>,
 }
 
+/// The CLI leaves the buildpack out when the registry does not know its name.
 #[derive(Deserialize)]
 struct Update {
-    buildpack: String,
+    buildpack: Option<String>,
+}
+
+impl Update {
+    fn name(&self, state: &ApiState) -> Result<String> {
+        let refused = || {
+            let known = state.buildpacks.join(", ");
+            let message = format!("Couldn't find that buildpack. Use a URL, or one of: {known}.");
+            ApiError::invalid(message)
+        };
+        let named =
+            self.buildpack.as_deref().filter(|text| !text.is_empty()).ok_or_else(refused)?;
+        Ok(buildpack_registry::plain_name(named).to_owned())
+    }
 }
 
 fn body(buildpacks: Vec<String>) -> Json<Vec<InstallationBody>> {
@@ -59,7 +73,6 @@ async fn replace(
     AppPath { caller, app }: AppPath,
     Body(Replacement { updates }): Body<Replacement>,
 ) -> Result<Json<Vec<InstallationBody>>> {
-    let name = |update: &Update| buildpack_registry::plain_name(&update.buildpack).to_owned();
-    let wanted = updates.iter().map(name).collect();
+    let wanted = updates.iter().map(|update| update.name(&state)).collect::<Result<_>>()?;
     Ok(body(buildpacks::set(&state.control, &caller.account, app.id, wanted).await?))
 }

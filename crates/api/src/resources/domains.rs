@@ -8,10 +8,11 @@ use http::StatusCode;
 use model::App;
 use model::domain::{Domain, DomainKind};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::app_path::AppPath;
 use crate::body::Body;
-use crate::error::Result;
+use crate::error::{ApiError, Result};
 use crate::ranges::{Key, Listed, Page, Range};
 use crate::state::ApiState;
 use crate::wire::NameRef;
@@ -71,10 +72,11 @@ impl Listed for DomainBody {
     }
 }
 
-/// `sni_endpoint` is not looked at: there are none, and the CLI sends `null`.
+/// The CLI sends a null `sni_endpoint`; any other names one of which there are none.
 #[derive(Deserialize)]
 struct New {
     hostname: String,
+    sni_endpoint: Option<Value>,
 }
 
 async fn list(
@@ -91,6 +93,9 @@ async fn add(
     AppPath { caller, app }: AppPath,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<DomainBody>)> {
+    if new.sni_endpoint.is_some() {
+        return Err(ApiError::not_found("sni_endpoint"));
+    }
     let domain = domains::add(&state.control, &caller.account, app.id, &new.hostname).await?;
     Ok((StatusCode::CREATED, Json(DomainBody::new(domain, &app))))
 }

@@ -249,6 +249,9 @@ async fn domains(platform: &Platform) {
     let new = json!({"hostname": "www.example.com", "sni_endpoint": null});
     let answer = platform.ask("POST", "/apps/demo/domains", new.clone()).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let endpoint = json!({"hostname": "x.example.com", "sni_endpoint": "tokyo-1234"});
+    let answer_to_endpoint = platform.ask("POST", "/apps/demo/domains", endpoint).await;
+    assert_eq!(answer_to_endpoint.json()["resource"], "sni_endpoint");
     let list = platform.good("GET", "/apps/demo/domains", Value::Null).await;
     let kinds: Vec<_> = list.as_array().expect("a list").iter().map(|row| &row["kind"]).collect();
     assert_eq!(kinds, ["heroku", "custom"]);

@@ -120,6 +120,11 @@ async fn the_registry_knows_the_buildpacks_of_the_platform() {
     assert_eq!(known["blob_url"], "urn:buildpack:heroku/nodejs");
     let unknown = platform.get("/buildpacks/heroku%2Fcobol").await;
     assert_eq!(unknown.error(), "404 not_found");
+    platform.good("POST", "/apps", json!({"name": "demo"})).await;
+    let nameless = json!({"updates": [{}]});
+    let answer = platform.ask("PUT", "/apps/demo/buildpack-installations", nameless).await;
+    let message = "Couldn't find that buildpack. Use a URL, or one of: heroku/nodejs.";
+    assert_eq!(answer.json()["message"], message);
 }
 
 #[tokio::test]

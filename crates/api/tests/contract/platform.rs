@@ -72,6 +72,19 @@ impl Answer {
     }
 }
 
+/// A stream that goes on.
+pub struct Tail {
+    body: Body,
+}
+
+impl Tail {
+    /// The next piece.
+    pub async fn next(&mut self) -> String {
+        let frame = self.body.frame().await.expect("it goes on").expect("it is whole");
+        String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text")
+    }
+}
+
 impl Platform {
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -177,6 +190,16 @@ impl Platform {
         let path = url.strip_prefix(URL).expect("a URL of this API");
         let request = Request::get(path).header("host", HOST).body(Body::empty());
         self.send(request.expect("a request")).await
+    }
+
+    /// Opens a stream that may go on for ever.
+    pub async fn open(&self, url: &str, accept: &str) -> Tail {
+        let path = url.strip_prefix(URL).expect("a URL of this API");
+        let request = Request::get(path).header("host", HOST).header("accept", accept);
+        let request = request.body(Body::empty()).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), StatusCode::OK);
+        Tail { body: response.into_body() }
     }
 
     /// Does the builder's part for the oldest queued build.

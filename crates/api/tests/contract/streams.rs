@@ -20,6 +20,11 @@ async fn with_lines() -> Platform {
     platform
 }
 
+async fn app(platform: &Platform) -> model::AppId {
+    let app = platform.good("GET", "/apps/demo", Value::Null).await;
+    app["id"].as_str().expect("an id").parse().expect("an id")
+}
+
 async fn session(platform: &Platform, wanted: Value) -> String {
     let session = platform.good("POST", "/apps/demo/log-sessions", wanted).await;
     session["logplex_url"].as_str().expect("a URL").to_owned()
@@ -64,6 +69,21 @@ async fn a_reader_who_comes_back_goes_on_after_its_last_event() {
     let first = text.lines().next().and_then(|line| line.strip_prefix("id: ")).expect("an id");
     let rest = read(&platform, &url, &[accept, ("last-event-id", first)]).await.text();
     assert_eq!(messages(&rest), ["two", "three"]);
+}
+
+#[tokio::test]
+async fn a_tail_goes_on_and_shows_that_it_lives() {
+    let platform = with_lines().await;
+    let url = session(&platform, json!({"dyno": "web.1", "lines": 1, "tail": true})).await;
+    let mut tail = platform.open(&url, "text/event-stream").await;
+    assert_eq!(messages(&tail.next().await), ["three"]);
+    platform.logs.say(app(&platform).await, model::log::Source::App, "web.1", "four");
+    assert_eq!(messages(&tail.next().await), ["four"]);
+    // With nothing to do, the paused clock leaps to the next time-out.
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
+    assert_eq!(tail.next().await, ": ping\n\n");
+    assert!(before.elapsed() < std::time::Duration::from_secs(60));
 }
 
 #[tokio::test]
