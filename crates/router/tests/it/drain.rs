@@ -1,1 +1,68 @@
-//! x
+//! Stopping: what is under way ends well, what idles is closed.
+
+use std::time::{Duration, Instant};
+
+use router::Drained;
+
+use crate::rig::{Rig, get};
+
+/// A router whose dyno answers slowly.
+fn serving(pause: Duration) -> (Rig, crate::rig::Dyno) {
+    Rig::serving(move |wire| {
+        while wire.request().is_some() {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok");
+            std::thread::sleep(pause);
+            wire.send("ay");
+        }
+    })
+}
+
+#[test]
+fn idle_connections_are_closed_at_once() {
+    let (mut rig, _dyno) = serving(Duration::ZERO);
+    let (mut used, mut unused) = (rig.client(), rig.client());
+    used.send(get("/"));
+    assert_eq!(used.reply().text(), "okay");
+    let begun = Instant::now();
+    assert_eq!(rig.shutdown(Duration::from_secs(5)), Drained::All);
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(used.is_over() && unused.is_over());
+    assert!(std::net::TcpStream::connect(rig.addr).is_err(), "nobody listens any more");
+    assert!(rig.log().contains(" status=200 "), "the last lines are not lost");
+}
+
+#[test]
+fn a_request_under_way_ends_well_and_then_its_connection() {
+    let (mut rig, _dyno) = serving(Duration::from_millis(200));
+    let mut client = rig.client();
+    client.send(get("/"));
+    client.head().unwrap();
+    assert_eq!(rig.shutdown(Duration::from_secs(5)), Drained::All);
+    assert_eq!(client.rest(), b"okay");
+}
+
+#[test]
+fn a_request_that_comes_while_draining_is_told_that_it_is_the_last() {
+    let (mut rig, _dyno) = serving(Duration::from_millis(150));
+    let mut client = rig.client();
+    client.send(get("/") + &get("/"));
+    client.head().unwrap();
+    let stop = std::thread::spawn(move || rig.shutdown(Duration::from_secs(5)));
+    assert_eq!(client.exactly(4), b"okay");
+    let second = client.reply();
+    assert_eq!((second.field("connection"), &*second.text()), (Some("close"), "okay"));
+    assert!(client.is_over());
+    assert_eq!(stop.join().unwrap(), Drained::All);
+}
+
+#[test]
+fn the_deadline_cuts_what_does_not_end() {
+    let (mut rig, _dyno) = serving(Duration::from_secs(3));
+    let mut client = rig.client();
+    client.send(get("/"));
+    client.head().unwrap();
+    let begun = Instant::now();
+    assert_eq!(rig.shutdown(Duration::from_millis(100)), Drained::Cut);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert_eq!(client.rest(), b"ok");
+}

@@ -395,6 +395,18 @@ impl Wire {
         quiet
     }
 
+    /// What comes until nothing has come for `quiet`, or the stream ends.
+    pub fn gather(&mut self, quiet: Duration) -> Vec<u8> {
+        let tcp = self.tcp.as_ref().expect("a TCP connection").try_clone().unwrap();
+        tcp.set_read_timeout(Some(quiet)).unwrap();
+        let mut some = [0; 16 * 1024];
+        while let Ok(count @ 1..) = self.stream.read(&mut some) {
+            self.read.extend_from_slice(&some[..count]);
+        }
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        std::mem::take(&mut self.read)
+    }
+
     /// A chunked body's wire form, with its last chunk and trailers.
     pub fn chunks(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
