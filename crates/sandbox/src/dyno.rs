@@ -18,6 +18,7 @@ use crate::record::{self, Lock, Record};
 use crate::root;
 use crate::runtime::Runtime;
 use crate::stage;
+use crate::streams::Streams;
 use crate::sys;
 
 /// A dyno whose program runs.
@@ -25,7 +26,7 @@ pub struct Dyno {
     /// Its program's process.
     pub pid: Pid,
     /// The shim's ends of its standard streams.
-    pub streams: Vec<OwnedFd>,
+    pub streams: Streams,
     init: Init,
     over: OwnedFd,
     group: Group,
@@ -83,7 +84,7 @@ impl Dyno {
 
     /// Takes the exit of the program that is over, and ends what it left running. Its streams are
     /// handed back: output may still wait in them.
-    pub fn finish(self) -> Result<(Ending, Vec<OwnedFd>)> {
+    pub fn finish(self) -> Result<(Ending, Streams)> {
         let status = waitpid(self.pid, None).attempt(|| "wait for the program")?;
         let status = shell_status(status);
         let killed = status == 128 + Signal::SIGKILL as i32 && !self.killed_by_request;

@@ -24,6 +24,7 @@ mod runtime;
 mod seccomp;
 mod shim;
 mod stage;
+mod streams;
 mod sweep;
 mod sys;
 mod tree;

@@ -193,7 +193,8 @@ pub enum Event {
         pid: i32,
     },
     /// Descriptors travel beside this frame: `Output`: stdout and stderr to read; `Pipes`: stdin to
-    /// write, stdout and stderr to read; `Pty`: the master.
+    /// write, stdout and stderr to read; `Pty`: the master. The first who asks gets the only stdin
+    /// there is, so that closing it is its end; later ones get one that takes nothing.
     Streams,
     /// It is over. Output may still wait in the descriptors.
     Exited {

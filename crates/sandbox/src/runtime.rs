@@ -1,7 +1,7 @@
 //! The OCI runtime program: `crun`, or any other with the same command line.
 
 use std::fs::{self, File};
-use std::io::{self, PipeReader};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
@@ -16,10 +16,7 @@ use crate::frames;
 use crate::program;
 use crate::protocol::Terminal;
 use crate::stage;
-use crate::sys;
-
-/// Room in each pipe of a dyno: as much may wait while no server reads.
-const PIPE_BYTES: i32 = 1024 * 1024;
+use crate::streams::Streams;
 
 /// The stage is the bundle, so that the runtime and we agree on what relative paths mean.
 const CONFIGURATION: &str = "config.json";
@@ -31,8 +28,8 @@ const CONSOLE: &str = "console.sock";
 pub struct Container {
     /// Its first process, a child of the shim.
     pub pid: Pid,
-    /// The shim's ends of its standard streams, as [`crate::protocol::Event::Streams`] lists them.
-    pub streams: Vec<OwnedFd>,
+    /// The shim's ends of its standard streams.
+    pub streams: Streams,
 }
 
 /// The runtime as the shim of one dyno uses it, on the stage.
@@ -54,7 +51,7 @@ impl Runtime {
             Terminal::Output | Terminal::Pipes => None,
         };
         command.arg(&self.id);
-        let mut streams = connect(&mut command, terminal)?;
+        let pipes = Streams::connect(&mut command, terminal)?;
         let status = program::run(&mut command)?;
         // The copies of the container's ends must not keep its pipes open.
         drop(command);
@@ -64,9 +61,11 @@ impl Runtime {
             let said = program::or_status(&complaint(), status);
             return Err(Error::Program { attempt: "start the container".into(), said });
         }
-        if let Some(listener) = console {
-            streams = vec![receive_console(&listener)?];
-        }
+        let streams = match (pipes, console) {
+            (Some(pipes), _) => pipes,
+            (None, Some(listener)) => Streams::Pty(receive_console(&listener)?),
+            (None, None) => return Err(Error::Spec("a dyno needs standard streams".into())),
+        };
         Ok(Container { pid: read_pid()?, streams })
     }
 
@@ -118,33 +117,6 @@ fn read_pid() -> Result<Pid> {
     let text = fs::read_to_string(PID).attempt(|| "read the container's process id")?;
     let pid = text.trim().parse().map_err(io::Error::other);
     Ok(Pid::from_raw(pid.attempt(|| "read the container's process id")?))
-}
-
-/// Gives the command the container's ends of fresh pipes, and answers the others.
-fn connect(command: &mut Command, terminal: Terminal) -> Result<Vec<OwnedFd>> {
-    let mut streams = Vec::new();
-    match terminal {
-        Terminal::Pty { .. } => return Ok(streams),
-        Terminal::Output => {}
-        Terminal::Pipes => {
-            let (theirs, ours) = io::pipe().attempt(|| "make a pipe")?;
-            sys::widen_pipe(&ours, PIPE_BYTES);
-            command.stdin(theirs);
-            streams.push(ours.into());
-        }
-    }
-    let (out, theirs) = output_pipe()?;
-    command.stdout(theirs);
-    let (err, theirs) = output_pipe()?;
-    command.stderr(theirs);
-    streams.extend([out.into(), err.into()]);
-    Ok(streams)
-}
-
-fn output_pipe() -> Result<(PipeReader, io::PipeWriter)> {
-    let (ours, theirs) = io::pipe().attempt(|| "make a pipe")?;
-    sys::widen_pipe(&ours, PIPE_BYTES);
-    Ok((ours, theirs))
 }
 
 fn listen_for_console(command: &mut Command) -> Result<UnixListener> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -21,12 +21,13 @@ use crate::reception::{Heard, Reception, Visitor};
 use crate::record::{self, Lock, RECORD, Record};
 use crate::runtime::Runtime;
 use crate::stage;
+use crate::streams::Streams;
 use crate::sys;
 
 /// How far the dyno is.
 enum State {
     Running(Dyno),
-    Over(Ending, Vec<OwnedFd>),
+    Over(Ending, Option<Streams>),
 }
 
 /// What the shim was woken by.
@@ -58,7 +59,7 @@ pub fn live(directory: &Path) -> Result<()> {
     let spec = read_spec()?;
     let state = match dyno::start(directory, &spec, &mut lock) {
         Ok(dyno) => State::Running(dyno),
-        Err(error) => State::Over(failed(directory, &error)?, Vec::new()),
+        Err(error) => State::Over(failed(directory, &error)?, None),
     };
     let shim = Shim {
         directory: directory.to_owned(),
@@ -162,7 +163,7 @@ impl Shim {
         if let State::Running(dyno) = self.state {
             let (ending, streams) = dyno.finish()?;
             record::save_ending(&self.directory, &ending)?;
-            self.state = State::Over(ending, streams);
+            self.state = State::Over(ending, Some(streams));
         }
         let event = self.state.event();
         self.tell(&event);
@@ -182,24 +183,31 @@ impl Shim {
     fn obey(&mut self, request: Request) -> bool {
         match (request, &mut self.state) {
             (Request::Forget, State::Over(..)) => return true,
-            (Request::Streams, state) if !state.streams().is_empty() => {
-                let fds: Vec<BorrowedFd<'_>> = state.streams().iter().map(AsFd::as_fd).collect();
-                if let Some(visitor) = &self.visitor
-                    && visitor.tell(&Event::Streams, &fds).is_err()
-                {
-                    self.visitor = None;
-                }
-            }
+            (Request::Streams, _) => self.hand_over(),
             // A process that cannot be signalled has ended or will be seen to end.
             (Request::Signal(number), State::Running(dyno)) => drop(dyno.signal(number)),
             (Request::Kill, State::Running(dyno)) => drop(dyno.kill()),
-            (Request::Status | Request::Streams | Request::Forget, state) => {
+            (Request::Status | Request::Forget, state) => {
                 let event = state.event();
                 self.tell(&event);
             }
             (Request::Signal(_) | Request::Kill, State::Over(..)) => {}
         }
         false
+    }
+
+    /// Hands over the streams; of a dyno that could not be started only the state.
+    fn hand_over(&mut self) {
+        let Some(visitor) = &self.visitor else { return };
+        let Some(streams) = self.state.streams() else {
+            let event = self.state.event();
+            return self.tell(&event);
+        };
+        if visitor.tell(&Event::Streams, &streams.descriptors()).is_ok() {
+            streams.let_input_go();
+        } else {
+            self.visitor = None;
+        }
     }
 
     /// A visitor that does not listen is let go; the next one hears the state again.
@@ -237,10 +245,10 @@ impl State {
         }
     }
 
-    fn streams(&self) -> &[OwnedFd] {
+    fn streams(&mut self) -> Option<&mut Streams> {
         match self {
-            Self::Running(dyno) => &dyno.streams,
-            Self::Over(_, streams) => streams,
+            Self::Running(dyno) => Some(&mut dyno.streams),
+            Self::Over(_, streams) => streams.as_mut(),
         }
     }
 

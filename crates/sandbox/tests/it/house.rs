@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sandbox::frames::{self, Decoder};
 use sandbox::network::{Subnet, claim, ensure_host, remove_host};
-use sandbox::protocol::{Event, Limits, Request, Root, SOCKET, Spec, Terminal, VERSION};
+use sandbox::protocol::{Event, Limits, Mount, Request, Root, SOCKET, Spec, Terminal, VERSION};
 
 /// No step of a test takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,7 +45,9 @@ pub struct Server {
 impl House {
     pub fn build() -> Self {
         assert!(nix::unistd::geteuid().is_root(), "these tests start containers: run them as root");
-        let name = format!("hythe-test-{}", std::process::id());
+        static HOUSES: AtomicU32 = AtomicU32::new(0);
+        let number = HOUSES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hythe-test-{}-{number}", std::process::id());
         let directory = tempfile::Builder::new().prefix("hythe-test-").tempdir().unwrap();
         let subnet = claim(directory.path()).unwrap();
         ensure_host(&subnet).unwrap();
@@ -82,6 +84,32 @@ impl House {
             network: self.subnet.slot(number).unwrap(),
             terminal: Terminal::Output,
         }
+    }
+
+    /// The specification of a small dyno that runs a probe (see `tests/bin/probe.rs`).
+    pub fn probe(&self, arguments: &[&str]) -> Spec {
+        let mut spec = self.spec("");
+        spec.argv = [&["/tmp/probe"], arguments].concat().into_iter().map(str::to_owned).collect();
+        let source = env!("CARGO_BIN_EXE_probe-for-tests").into();
+        spec.mounts.push(Mount { source, target: "/tmp/probe".into(), writable: false });
+        spec
+    }
+
+    /// A slug image of these files, each a path and its content.
+    pub fn slug(&self, files: &[(&str, &str)]) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let tree = self.directory.path().join(format!("tree-{number}"));
+        for (path, content) in files {
+            let path = tree.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let image = self.directory.path().join(format!("slug-{number}.squashfs"));
+        let mut pack = Command::new("mksquashfs");
+        pack.args([&tree, &image]).args(["-quiet", "-no-progress"]);
+        pack.args(["-force-uid", "1000", "-force-gid", "1000"]).stdout(Stdio::null());
+        assert!(pack.status().unwrap().success());
+        image
     }
 
     /// Starts a dyno and connects to it.
@@ -159,6 +187,11 @@ impl Server {
 
     pub fn ask(&self, request: &Request) {
         frames::send_all(self.stream.as_fd(), &frames::encode(request).unwrap(), &[]).unwrap();
+    }
+
+    /// Sends bytes as they are.
+    pub fn say(&self, bytes: &[u8]) {
+        frames::send_all(self.stream.as_fd(), bytes, &[]).unwrap();
     }
 
     pub fn streams(&mut self) -> Vec<File> {
@@ -245,6 +278,14 @@ impl Dyno {
             assert!(!hierarchy.unwrap().path().join(&self.group).exists());
         }
     }
+}
+
+/// Changes the size of a terminal.
+#[allow(unsafe_code, reason = "the size of a terminal has no safe face")]
+pub fn resize(master: BorrowedFd<'_>, size: &nix::pty::Winsize) {
+    // SAFETY: the structure is the kernel's and outlives the call.
+    let done = unsafe { nix::libc::ioctl(master.as_raw_fd(), nix::libc::TIOCSWINSZ, size) };
+    assert_eq!(done, 0);
 }
 
 impl Drop for Dyno {

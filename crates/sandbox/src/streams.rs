@@ -1,0 +1,74 @@
+//! The shim's ends of a dyno's standard streams.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Command;
+
+use crate::error::{Attempt, Result};
+use crate::protocol::Terminal;
+use crate::sys;
+
+/// Room in each pipe: as much may wait while no server reads.
+const PIPE_BYTES: i32 = 1024 * 1024;
+
+/// What [`crate::protocol::Event::Streams`] hands out.
+pub enum Streams {
+    /// Standard output and error.
+    Output([OwnedFd; 2]),
+    /// Standard input, output and error.
+    Pipes([OwnedFd; 3]),
+    /// A terminal's master.
+    Pty(OwnedFd),
+}
+
+impl Streams {
+    /// Makes pipes and gives the command the dyno's ends; nothing for a terminal, which the runtime
+    /// makes.
+    pub fn connect(command: &mut Command, terminal: Terminal) -> Result<Option<Self>> {
+        let streams = match terminal {
+            Terminal::Pty { .. } => return Ok(None),
+            Terminal::Output => Self::Output(outputs(command)?),
+            Terminal::Pipes => {
+                let (theirs, input) = pipe()?;
+                command.stdin(theirs);
+                let [out, err] = outputs(command)?;
+                Self::Pipes([input.into(), out, err])
+            }
+        };
+        Ok(Some(streams))
+    }
+
+    /// In the order in which the protocol lists them.
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let all = match self {
+            Self::Output(two) => two.as_slice(),
+            Self::Pipes(three) => three,
+            Self::Pty(master) => std::slice::from_ref(master),
+        };
+        all.iter().map(AsFd::as_fd).collect()
+    }
+
+    /// Standard input ends when its writer goes, so the shim must not hold it once someone else
+    /// does: a pipe that nobody reads takes its place.
+    pub fn let_input_go(&mut self) {
+        if let Self::Pipes([input, ..]) = self
+            && let Ok((_, nowhere)) = io::pipe()
+        {
+            *input = nowhere.into();
+        }
+    }
+}
+
+fn outputs(command: &mut Command) -> Result<[OwnedFd; 2]> {
+    let (out, theirs) = pipe()?;
+    command.stdout(theirs);
+    let (err, theirs) = pipe()?;
+    command.stderr(theirs);
+    Ok([out.into(), err.into()])
+}
+
+fn pipe() -> Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = io::pipe().attempt(|| "make a pipe")?;
+    sys::widen_pipe(&writer, PIPE_BYTES);
+    Ok((reader, writer))
+}

@@ -1,0 +1,153 @@
+//! What a dyno cannot do, see or reach.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use sandbox::protocol::Request;
+
+use crate::house::House;
+
+#[test]
+fn it_has_no_capability_and_gains_none() {
+    let house = House::build();
+    let text = house.shell("grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; id");
+    let none = "0000000000000000";
+    let expected = format!(
+        "CapInh:\t{none}\nCapPrm:\t{none}\nCapEff:\t{none}\nCapBnd:\t{none}\nCapAmb:\t{none}\n\
+         NoNewPrivs:\t1\nSeccomp:\t2\nuid=1000(dyno) gid=1000(dyno) groups=1000(dyno)\n"
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn forbidden_system_calls_are_refused() {
+    let house = House::build();
+    let (status, text) = house.output(&house.probe(&["calls"]));
+    assert_eq!(status, 0, "{text}");
+    let allowed: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.ends_with(": EPERM") && !line.ends_with(": ENOSYS"))
+        .collect();
+    assert!(allowed.is_empty(), "{allowed:?}");
+    assert!(text.lines().count() > 30);
+}
+
+#[test]
+fn its_namespaces_are_its_own() {
+    let house = House::build();
+    let first = house.output(&house.probe(&["namespaces"])).1;
+    let second = house.output(&house.probe(&["namespaces"])).1;
+    for (name, (one, other)) in ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"]
+        .iter()
+        .zip(first.lines().zip(second.lines()))
+    {
+        let host = fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
+        assert!(one.starts_with(name), "{one}");
+        assert_ne!(one, host.to_str().unwrap());
+        assert_ne!(one, other);
+    }
+}
+
+#[test]
+fn only_the_standard_streams_are_open() {
+    let house = House::build();
+    assert_eq!(house.output(&house.probe(&["descriptors"])), (0, "0\n1\n2\n".to_owned()));
+}
+
+#[test]
+fn processes_of_the_host_and_of_other_dynos_are_not_seen() {
+    let house = House::build();
+    let mut other = house.start(&house.spec("exec -a visible sleep 1000"));
+    let pid = other.expect_running();
+    let text = house.shell(&format!(
+        "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; ls /proc/1 2>&1; kill -0 {pid} 2>&1; kill -9 1 2>&1; \
+         kill -9 -1; echo here",
+    ));
+    assert!(!text.contains("visible"), "{text}");
+    assert!(!text.contains("shim"), "{text}");
+    assert!(text.contains("No such"), "{text}");
+    other.ask(&Request::Status);
+    other.expect_running();
+    other.ask(&Request::Kill);
+    other.expect_exit();
+    other.forget();
+}
+
+#[test]
+fn files_of_the_host_are_not_seen() {
+    let house = House::build();
+    let secret = house.directory.path().join("secret");
+    fs::write(&secret, "secret").unwrap();
+    fs::set_permissions(house.directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let path = secret.display();
+    let text = house.shell(&format!(
+        "for path in /root /home /opt /srv /boot /mnt /media {path} /etc/shadow /etc/ssh /etc/hosts.allow \
+             /var/lib /var/log /var/run /run/crun /run/hythe /etc/cron.d /etc/ssl/private; do
+             [ -e $path ] && echo seen $path
+         done
+         cd /; for i in 1 2 3 4 5 6 7 8 9; do cd ..; done; pwd; ls /proc/1/root /proc/1/cwd 2>&1 | head -3; ls /"
+    ));
+    assert!(!text.contains("seen"), "{text}");
+    assert!(!text.contains("root\n"), "{text}");
+    let end = "app\nbin\ndev\netc\nlib\n";
+    assert!(text.contains(end), "{text}");
+}
+
+#[test]
+fn the_program_of_the_shim_cannot_be_reached() {
+    let house = House::build();
+    let text = house.shell(
+        "for exe in /proc/[0-9]*/exe; do readlink $exe; done | sort -u; \
+         grep hythe-test /proc/self/mountinfo; true",
+    );
+    assert_eq!(text, "/usr/bin/bash\n/usr/bin/sort\n");
+}
+
+#[test]
+fn the_machines_knobs_are_covered() {
+    let house = House::build();
+    let text = house.shell(
+        "for file in /proc/kcore /proc/keys /proc/timer_list /proc/kallsyms /proc/config.gz; do
+             head -c 1 $file 2>/dev/null | wc -c
+         done
+         for file in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname \
+             /proc/sys/vm/drop_caches /sys/fs/cgroup/memory/memory.limit_in_bytes; do
+             echo x 2>/dev/null > $file && echo wrote $file
+         done
+         ls /dev | tr '\\n' ' '; dmesg 2>&1 | head -1; ls /sys /sys/fs/cgroup | tr '\\n' ' '",
+    );
+    assert!(text.starts_with("0\n0\n0\n0\n0\n"), "{text}");
+    assert!(!text.contains("wrote"), "{text}");
+    let devices =
+        "console core fd full null ptmx pts random shm stderr stdin stdout tty urandom zero ";
+    assert!(text.contains(devices), "{text}");
+    assert!(text.contains("Operation not permitted"), "{text}");
+    assert!(text.ends_with("/sys: devices fs  /sys/fs/cgroup: memory memory.max "), "{text}");
+}
+
+#[test]
+fn a_set_user_id_program_gains_nothing() {
+    let house = House::build();
+    let tree = house.directory.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::copy("/usr/bin/id", tree.join("id")).unwrap();
+    fs::set_permissions(tree.join("id"), PermissionsExt::from_mode(0o4755)).unwrap();
+    let mut spec = house
+        .spec("/tmp/tree/id -u; /tmp/tree/id -ru; su -c id 2>&1; mount -t tmpfs x /tmp 2>&1; true");
+    spec.mounts.push(sandbox::protocol::Mount {
+        source: tree,
+        target: "/tmp/tree".into(),
+        writable: false,
+    });
+    let (_, text) = house.output(&spec);
+    assert!(text.starts_with("1000\n1000\n"), "{text}");
+    assert!(!text.contains("uid=0"), "{text}");
+}
+
+#[test]
+fn the_hosts_null_device_keeps_its_owner() {
+    let house = House::build();
+    house.shell("true");
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/dev/null").unwrap());
+    assert_eq!(owner, 0);
+}

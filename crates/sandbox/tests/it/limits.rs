@@ -1,0 +1,147 @@
+//! What a dyno cannot use up.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use sandbox::protocol::Request;
+
+use crate::house::House;
+
+#[test]
+fn a_memory_hog_is_killed_and_reported() {
+    let house = House::build();
+    let spec = house.probe(&["hog", "400"]);
+    let mut dyno = house.start(&spec);
+    let text = dyno.drain();
+    assert_eq!(dyno.expect_exit(), (137, true), "{text}");
+    dyno.forget();
+}
+
+#[test]
+fn a_hog_under_a_shell_is_reported_too() {
+    let house = House::build();
+    let mut spec = house.probe(&[]);
+    spec.argv = ["/bin/bash", "-c", "/tmp/probe hog 400; exit $?"].map(str::to_owned).into();
+    let mut dyno = house.start(&spec);
+    dyno.drain();
+    assert_eq!(dyno.expect_exit(), (137, true));
+    dyno.forget();
+}
+
+#[test]
+fn what_fits_into_memory_is_not_killed() {
+    let house = House::build();
+    let (status, text) = house.output(&house.probe(&["hog", "90"]));
+    assert_eq!((status, text.as_str()), (0, "took 90\n"));
+}
+
+#[test]
+fn forks_stop_at_the_limit() {
+    let house = House::build();
+    let (status, text) = house.output(&house.probe(&["forks"]));
+    let made: u32 = text.trim().parse().unwrap();
+    assert_eq!(status, 0);
+    // The program itself is one; the limit is 64.
+    assert!((50..64).contains(&made), "{made}");
+}
+
+#[test]
+fn a_fork_bomb_is_ended_at_once() {
+    let house = House::build();
+    let mut dyno = house.start(&house.spec("bomb() { bomb | bomb & }; bomb; echo set; sleep 1000"));
+    dyno.expect_running();
+    std::thread::sleep(Duration::from_millis(300));
+    let began = Instant::now();
+    dyno.ask(&Request::Kill);
+    dyno.expect_exit();
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    dyno.forget();
+}
+
+#[test]
+fn programs_see_their_limits() {
+    let house = House::build();
+    let text = house.shell(
+        "ulimit -u; ulimit -n; ulimit -c; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max",
+    );
+    assert_eq!(text, "64\n1024\n0\n536870912\n536870912\n");
+}
+
+#[test]
+fn open_files_are_limited() {
+    let house = House::build();
+    let mut spec = house.spec("ulimit -n 5000 2>/dev/null && echo raised; exec 9<&0; ulimit -Hn");
+    spec.limits.open_files = 64;
+    assert_eq!(house.output(&spec), (0, "64\n".to_owned()));
+}
+
+#[test]
+fn a_processor_limit_holds() {
+    let house = House::build();
+    let busy = "end=$((SECONDS+1)); \
+                for i in 1 2 3 4; do (while :; do :; done) & done; sleep 1; \
+                kill $(jobs -p); wait; cat /proc/self/stat > /dev/null; times";
+    let mut spec = house.spec(busy);
+    spec.limits.cpu_millis = Some(200);
+    let (_, text) = house.output(&spec);
+    let children = text.lines().last().unwrap();
+    let seconds: f64 = children.split_whitespace().map(used).sum();
+    assert!(seconds < 0.6, "four busy loops took {seconds} s of one second: {text}");
+}
+
+#[test]
+fn a_disk_in_memory_is_full_at_its_limit() {
+    let house = House::build();
+    let mut spec = house.spec(FILL);
+    spec.limits.disk_bytes = 16 << 20;
+    full_below(&house.output(&spec), 16 << 20);
+}
+
+#[test]
+fn a_disk_on_a_disk_is_full_at_its_limit_and_leaves_nothing() {
+    let house = House::build();
+    let scratch = house.directory.path().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let mut spec = house.spec(FILL);
+    // More than the memory limit: written pages can be reclaimed.
+    spec.limits.memory_bytes = 64 << 20;
+    spec.limits.disk_bytes = 160 << 20;
+    spec.scratch = Some(scratch.clone());
+    full_below(&house.output(&spec), 160 << 20);
+    assert_eq!(fs::read_dir(scratch).unwrap().count(), 0);
+}
+
+#[test]
+fn a_flood_of_empty_files_ends() {
+    let house = House::build();
+    let flood =
+        "i=0; mkdir d; cd d; while : > f$i; do i=$((i+1)); done 2>/dev/null; [ $i -lt 2000 ]";
+    let mut spec = house.spec(flood);
+    spec.limits.disk_bytes = 8 << 20;
+    assert_eq!(house.output(&spec).0, 0);
+}
+
+#[test]
+fn shared_memory_is_limited() {
+    let house = House::build();
+    let (status, text) = house.output(&house.spec("cat /dev/zero > /dev/shm/big"));
+    assert_ne!(status, 0);
+    assert!(text.contains("No space left") || status == 137, "{status} {text}");
+}
+
+/// Fills `/app` and then `/tmp`, and prints how many bytes were taken and the last complaint.
+const FILL: &str = "cat /dev/zero > /app/big; cat /dev/zero > /tmp/big; \
+                    echo $(($(stat -c %s /app/big) + $(stat -c %s /tmp/big)))";
+
+fn full_below((status, text): &(i32, String), limit: u64) {
+    assert_eq!(*status, 0, "{text}");
+    assert_eq!(text.matches("No space left on device").count(), 2, "{text}");
+    let taken: u64 = text.lines().find_map(|line| line.parse().ok()).unwrap();
+    assert!(taken <= limit && taken > limit / 2, "{taken} of {limit}");
+}
+
+/// `0m0.123s` in seconds.
+fn used(time: &str) -> f64 {
+    let (minutes, seconds) = time.trim_end_matches('s').split_once('m').unwrap();
+    minutes.parse::<f64>().unwrap() * 60.0 + seconds.parse::<f64>().unwrap()
+}
