@@ -25,7 +25,7 @@ pub(crate) async fn all(house: &Arc<House>) -> Result<HashMap<DynoId, Handle>, E
     let listed = house.runtime.list().await;
     let mut present: HashSet<DynoId> =
         listed.map_err(|source| Error::RunDirectory { source })?.into_iter().collect();
-    let lives = house.rooms.store.read(|db| lives(db)).await?;
+    let lives = house.rooms.store.read(lives).await?;
     let mut dynos = HashMap::new();
     for (life, once) in lives {
         let id = life.dyno.id;

@@ -87,7 +87,7 @@ impl Reconciler {
     async fn round(&mut self) -> store::Result<Option<Timestamp>> {
         // A dyno that came up is offered even while the database is slow.
         self.publish();
-        self.desired = self.house.rooms.store.read(|db| store::desired::read(db)).await?;
+        self.desired = self.house.rooms.store.read(store::desired::read).await?;
         let observed = self.observed();
         let limits = &self.house.config.limits;
         let plan = plan::plan(&self.desired, &observed, Timestamp::now(), limits);

@@ -20,7 +20,7 @@ mod slots;
 /// Where processes run.
 pub(crate) enum Runtime {
     /// On this machine, each in a shim.
-    Local(local::Local),
+    Local(Box<local::Local>),
     /// Nowhere, for tests of the reconciler.
     #[cfg(test)]
     Sim(sim::Sim),
@@ -98,7 +98,7 @@ impl Runtime {
         cancel: CancellationToken,
         tracker: TaskTracker,
     ) -> std::io::Result<Self> {
-        local::Local::open(config, cancel, tracker).map(Self::Local)
+        local::Local::open(config, cancel, tracker).map(|local| Self::Local(Box::new(local)))
     }
 
     /// Starts a process; answers it and where it is reached.

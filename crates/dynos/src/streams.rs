@@ -8,8 +8,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-/// Bytes that are read at once.
-pub(crate) const CHUNK: usize = 64 * 1024;
+/// Bytes that are read at once. Every dyno has a buffer of this size.
+pub(crate) const CHUNK: usize = 16 * 1024;
 
 /// A dyno's standard streams.
 pub(crate) enum Streams {
@@ -51,7 +51,9 @@ impl Streams {
     pub(crate) async fn discard(self) {
         let mut buffer = vec![0; CHUNK];
         match self {
-            Self::Output(mut outputs) | Self::Pipes(_, mut outputs) => {
+            Self::Output(mut outputs) => while outputs.read(&mut buffer).await.is_some() {},
+            Self::Pipes(stdin, mut outputs) => {
+                drop(stdin);
                 while outputs.read(&mut buffer).await.is_some() {}
             }
             Self::Pty(mut pty) => {

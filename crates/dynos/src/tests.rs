@@ -1,5 +1,7 @@
 //! The reconciler on a pretended machine, with a real database.
 
+#[path = "../tests/it/app.rs"]
+mod app;
 mod bed;
 
 use std::time::Duration;
@@ -127,17 +129,16 @@ async fn a_crashing_dyno_backs_off_and_requests_learn_of_it() {
     .await;
     bed.scale(&[("web", 1, "exit 1")]).await;
     bed.deploy(&[]).await;
-    bed.wait("the app to be crashed", async |bed| {
-        bed.sim.launches().len() == 3 && bed.view().await.state == WebState::Crashed
+    let crash = "State changed from starting to crashed";
+    bed.wait("three crashes", async |bed| {
+        let said = bed.said("heroku[web.1]").await;
+        said.iter().filter(|line| *line == crash).count() == 3
     })
     .await;
+    bed.wait("the row", async |bed| bed.ps().await == ["web.1 crashed v1"]).await;
+    bed.wait("the view", async |bed| bed.view().await.state == WebState::Crashed).await;
     bed.settled().await;
-    assert_eq!(bed.ps().await, ["web.1 crashed v1"]);
-    let life = [
-        "Starting process with command `exit 1`",
-        "Process exited with status 1",
-        "State changed from starting to crashed",
-    ];
+    let life = ["Starting process with command `exit 1`", "Process exited with status 1", crash];
     let again = "State changed from crashed to starting";
     let said = bed.said("heroku[web.1]").await;
     let wanted = [&life[..], &[again], &life, &[again], &life].concat();
@@ -302,7 +303,7 @@ async fn a_detached_one_off_runs_once_and_its_exit_can_be_awaited() {
     );
     let launch = bed.sim.launches().pop().expect("it was started");
     assert_eq!(launch.env["A"], "1");
-    assert_eq!(launch.slug.is_some(), true);
+    assert!(launch.slug.is_some());
     assert!(!launch.env.contains_key("PORT"));
     bed.restart("*").await;
     bed.settled().await;
@@ -357,7 +358,7 @@ async fn an_attached_one_off_waits_for_its_client_and_tells_it_the_exit_status()
     bed.wait("it to wait", async |bed| bed.said("heroku[run.4821]").await == awaiting).await;
     assert_eq!(bed.sim.launches().len(), 0);
     let (mut client, server) = UnixStream::pair().expect("a pair");
-    bed.dynos().attach(bed::SECRET, server).await;
+    bed.dynos().attach(app::SECRET, server).await;
     let mut first = [0; 1024];
     let length = client.read(&mut first).await.expect("a greeting");
     assert_eq!(&first[..length], b"rendezvous\r\n");
@@ -367,7 +368,7 @@ async fn an_attached_one_off_waits_for_its_client_and_tells_it_the_exit_status()
     assert_eq!(bed.dynos().wait_exit(once).await.expect("an exit").status, 7);
     assert_eq!(bed.said("app[run.4821]").await, Vec::<String>::new());
     let (mut second, server) = UnixStream::pair().expect("a pair");
-    bed.dynos().attach(bed::SECRET, server).await;
+    bed.dynos().attach(app::SECRET, server).await;
     assert_eq!(second.read(&mut first).await.expect("an end"), 0, "once only");
     assert_eq!(bed.sim.launches()[0].terminal, protocol::Terminal::Pipes);
 }
@@ -397,7 +398,7 @@ async fn a_client_that_leaves_hangs_up_and_then_it_is_r16() {
     let bed = Bed::with(|config| config.timing.hangup = Duration::from_millis(20)).await;
     let once = bed.one_off(DynoKind::Run, "work", Terminal::Pipes).await;
     let (mut client, server) = UnixStream::pair().expect("a pair");
-    bed.dynos().attach(bed::SECRET, server).await;
+    bed.dynos().attach(app::SECRET, server).await;
     client.read_exact(&mut [0; 12]).await.expect("a greeting");
     bed.wait("it to be up", async |bed| bed.ps().await == ["run.4821 up v0"]).await;
     drop(client);

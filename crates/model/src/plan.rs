@@ -209,8 +209,8 @@ impl Default for Limits {
 pub struct Plan {
     /// In this order.
     pub actions: Vec<Action>,
-    /// Apps in transition: something is to be done, starting, stopping or unknown. All others are
-    /// as wanted, or wait for a crash's back-off.
+    /// Apps in transition: something is to be started or stopped, is starting or stopping, or is
+    /// unknown. All others are as wanted, or wait for a crash's back-off.
     pub busy: BTreeSet<AppId>,
     /// The earliest time at which the answer could change without anything else happening.
     pub wake_at: Option<Timestamp>,
@@ -359,7 +359,7 @@ impl Planner<'_> {
                 Condition::Starting | Condition::Up => {
                     self.stop(dyno.app, id, StopReason::ScaledDown);
                 }
-                Condition::Gone { .. } => self.act(dyno.app, Action::Forget(id)),
+                Condition::Gone { .. } => self.forget(id),
             }
         }
     }
@@ -371,6 +371,11 @@ impl Planner<'_> {
 
     fn stop(&mut self, app: AppId, dyno: DynoId, why: StopReason) {
         self.act(app, Action::Stop { dyno, why });
+    }
+
+    /// Books, and nothing that anybody waits for.
+    fn forget(&mut self, dyno: DynoId) {
+        self.plan.actions.push(Action::Forget(dyno));
     }
 
     fn busy(&mut self, app: AppId) {

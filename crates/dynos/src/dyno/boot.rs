@@ -34,18 +34,9 @@ impl Keeper {
             Ok(process) => process,
             Err(error) => return Phase::Gone(self.vanished(&error).await),
         };
-        let status = process.status().await;
-        let client = None;
-        match status {
-            Status::Running => self.wire(process, client).await,
-            Status::Over(over) => {
-                if matches!(over, Over::Exited(_)) {
-                    self.wire(process, client).await;
-                } else {
-                    self.process = Some(process);
-                }
-                return Phase::Gone(Ending::Process(over));
-            }
+        match process.status().await {
+            Status::Running => self.wire(process, None).await,
+            Status::Over(over) => return self.was_quick(process, None, over).await,
         }
         if let Some(why) = self.life.stop_reason {
             return Phase::Stopping { why };
@@ -79,12 +70,22 @@ impl Keeper {
         self.reached_at(address).await;
         match process.status().await {
             Status::Running => self.wire(process, session).await,
-            Status::Over(over) => {
-                self.process = Some(process);
-                return Phase::Gone(Ending::Process(over));
-            }
+            Status::Over(over) => return self.was_quick(process, session, over).await,
         }
         self.launched().await
+    }
+
+    /// The process was over before it was seen running.
+    async fn was_quick(&mut self, process: Process, session: Option<Session>, over: Over) -> Phase {
+        if matches!(over, Over::Failed(_)) {
+            self.process = Some(process);
+            return Phase::Gone(Ending::Process(over));
+        }
+        self.wire(process, session).await;
+        if !self.is_web() && self.life.dyno.state == DynoState::Starting {
+            self.come_up().await;
+        }
+        Phase::Gone(Ending::Process(over))
     }
 
     /// Waits until a web dyno's port answers.

@@ -27,10 +27,6 @@ use super::{Error, Over};
 /// A shim listens within this time, or never.
 const LISTEN: Duration = Duration::from_secs(20);
 
-/// A shim that closed its connection exits within so many pauses.
-const LEAVING: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(20);
-
 /// Where the shim's own words go, in the dyno's directory.
 const SHIM_LOG: &str = "shim.log";
 
@@ -107,7 +103,7 @@ impl Local {
         }
         let slot = slots::read(&dir);
         let swept = dir.clone();
-        let swept = tokio::task::spawn_blocking(move || sweep(&swept)).await;
+        let swept = tokio::task::spawn_blocking(move || sandbox::sweep(&swept)).await;
         let failure = match swept {
             Ok(Ok(())) => {
                 tokio::fs::remove_dir_all(&dir).await.err().map(|error| error.to_string())
@@ -194,17 +190,6 @@ impl Local {
 fn make(dir: &Path, slot: Slot) -> io::Result<()> {
     std::fs::DirBuilder::new().mode(0o700).create(dir)?;
     std::fs::write(dir.join(slots::FILE), slot.0.to_string())
-}
-
-/// Sweeps once the shim, which may be leaving in this moment, has left.
-fn sweep(dir: &Path) -> Result<(), sandbox::Error> {
-    for _attempt in 0..LEAVING {
-        match sandbox::sweep(dir) {
-            Err(sandbox::Error::Alive) => std::thread::sleep(PAUSE),
-            swept => return swept,
-        }
-    }
-    sandbox::sweep(dir)
 }
 
 /// How the program in `dir` ended, as its shim wrote it down.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use model::DynoId;
 use model::dyno::Exit;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -86,7 +85,9 @@ impl Sim {
         // The port is free when it is told: a pretended dyno shares the host's network.
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(process.clone().live(listener, out.1, err.1));
+        let listens = matches!(process.0.act, Act::Serve | Act::Stubborn);
+        // One that does not listen leaves the port closed.
+        tokio::spawn(process.clone().live(listens.then_some(listener), out.1, err.1));
         self.machine().processes.insert(id, process.clone());
         Ok((process, address))
     }
@@ -169,17 +170,10 @@ impl Pretended {
 
     async fn live(
         self,
-        listener: std::net::TcpListener,
+        listener: Option<std::net::TcpListener>,
         mut out: std::io::PipeWriter,
         err: std::io::PipeWriter,
     ) {
-        let listener = match self.0.act {
-            Act::Serve | Act::Stubborn => {
-                listener.set_nonblocking(true).expect("a mode");
-                Some(TcpListener::from_std(listener).expect("a listener"))
-            }
-            Act::Work | Act::Exit(_) | Act::Refuse => None,
-        };
         if let Act::Exit(status) = self.0.act {
             // Long enough for the server to hear that it runs.
             sleep(Duration::from_millis(5)).await;

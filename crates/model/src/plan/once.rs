@@ -15,7 +15,7 @@ impl Planner<'_> {
             match dyno.condition {
                 Condition::Unknown | Condition::Stopping => {}
                 Condition::Starting | Condition::Up => self.cancel(id),
-                Condition::Gone { .. } => self.plan.actions.push(Action::Forget(id)),
+                Condition::Gone { .. } => self.forget(id),
             }
         }
     }
@@ -26,8 +26,8 @@ impl Planner<'_> {
             Some(Condition::Unknown | Condition::Stopping) => {}
             Some(Condition::Starting | Condition::Up) if over => self.cancel(once.id),
             Some(Condition::Starting | Condition::Up) => self.wake(once.expires_at),
-            Some(Condition::Gone { .. }) => self.plan.actions.push(Action::Forget(once.id)),
-            None if over => self.plan.actions.push(Action::Forget(once.id)),
+            Some(Condition::Gone { .. }) => self.forget(once.id),
+            None if over => self.forget(once.id),
             None => {
                 self.plan.actions.push(Action::Start(DynoSpec::Once(once.id)));
                 self.wake(once.expires_at);

@@ -146,7 +146,7 @@ impl Planner<'_> {
             Some(&keep) => self.filled_slot(app, slot, keep),
         }
         for &id in &slot.forgettable {
-            self.act(app, Action::Forget(id));
+            self.forget(id);
         }
     }
 
@@ -168,8 +168,7 @@ impl Planner<'_> {
             let spec = FormationDyno { crashes, follows: slot.follows(), ..spec };
             self.act(app, Action::Start(DynoSpec::Formation(spec)));
             // The crash whose place it takes has told all it knew.
-            let crash = slot.crash.iter().map(|crash| crash.dyno.0);
-            crash.for_each(|id| self.act(app, Action::Forget(id)));
+            slot.crash.iter().for_each(|crash| self.forget(crash.dyno.0));
         } else {
             self.busy(app);
         }
