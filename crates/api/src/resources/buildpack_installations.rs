@@ -42,11 +42,9 @@ struct Update {
 
 impl Update {
     fn name(&self, state: &ApiState) -> Result<String> {
-        let refused = || {
-            let known = state.buildpacks.join(", ");
-            let message = format!("Couldn't find that buildpack. Use a URL, or one of: {known}.");
-            ApiError::invalid(message)
-        };
+        let known: String = state.buildpacks.iter().map(|name| format!(", or {name}")).collect();
+        let refused =
+            || ApiError::invalid(format!("Couldn't find that buildpack. Use a URL{known}."));
         let named =
             self.buildpack.as_deref().filter(|text| !text.is_empty()).ok_or_else(refused)?;
         Ok(buildpack_registry::plain_name(named).to_owned())

@@ -123,7 +123,7 @@ async fn the_registry_knows_the_buildpacks_of_the_platform() {
     platform.good("POST", "/apps", json!({"name": "demo"})).await;
     let nameless = json!({"updates": [{}]});
     let answer = platform.ask("PUT", "/apps/demo/buildpack-installations", nameless).await;
-    let message = "Couldn't find that buildpack. Use a URL, or one of: heroku/nodejs.";
+    let message = "Couldn't find that buildpack. Use a URL, or heroku/nodejs.";
     assert_eq!(answer.json()["message"], message);
 }
 
