@@ -53,13 +53,25 @@ function lockFile(dir) {
   return ['npm-shrinkwrap.json', 'package-lock.json'].find((name) => fs.existsSync(path.join(dir, name)))
 }
 
+// What the lock file says of each package; empty for the old format that says nothing of use here.
+function lockedPackages(dir, lock) {
+  return Object.values(readJson(path.join(dir, lock)).packages || {}).filter(Boolean)
+}
+
+// Whether an install may have brought packages that only development needs.
+function hasDevPackages(dir) {
+  const lock = lockFile(dir)
+  const packages = lock ? lockedPackages(dir, lock) : []
+  return packages.length === 0 || packages.some((entry) => entry.dev || entry.devOptional)
+}
+
 // A name for "the same install", or '' when there is no such thing to be sure of.
 function installKey(dir, pkg) {
   const lock = lockFile(dir)
   if (!lock || INSTALL_HOOKS.some((name) => name in pkg.scripts)) return ''
   // Linked packages (workspaces, file:) have their own node_modules outside of the root's.
-  const packages = Object.values(readJson(path.join(dir, lock)).packages || {})
-  if (packages.length === 0 || packages.some((entry) => entry && entry.link)) return ''
+  const packages = lockedPackages(dir, lock)
+  if (packages.length === 0 || packages.some((entry) => entry.link)) return ''
   const hash = crypto.createHash('sha256')
   for (const name of ['package.json', lock, '.npmrc']) {
     const file = path.join(dir, name)
@@ -84,6 +96,7 @@ function facts(dir) {
     npm_fits: satisfies(process.env.NPM_VERSION, pkg.engines.npm),
     lock_file: lockFile(dir) || '',
     install_key: installKey(dir, pkg),
+    has_dev_packages: hasDevPackages(dir) ? 'yes' : 'no',
     has_prebuild: script('heroku-prebuild'),
     has_postbuild: script('heroku-postbuild'),
     has_build: script('build'),
