@@ -22,6 +22,8 @@ use crate::runtime::{Over, Process};
 use crate::streams::Streams;
 use crate::voice::Voice;
 
+use ending::Remains;
+
 mod boot;
 mod ending;
 mod stop;
@@ -139,8 +141,13 @@ pub(crate) fn spawn(house: &Arc<House>, life: Life, once: Option<OneOff>, begin:
         door,
     };
     let cancel = house.cancel.clone();
-    // On shutdown the task lets go of its dyno, which goes on.
-    house.tracker.spawn(async move { cancel.run_until_cancelled(keeper.run(phase)).await });
+    house.tracker.spawn(async move {
+        // On shutdown the task lets go of its dyno, which goes on. What is over is cleaned up even
+        // then: that takes a moment, and nobody else would do it before the next start.
+        if let Some(remains) = cancel.run_until_cancelled(keeper.run(phase)).await {
+            remains.clean().await;
+        }
+    });
     handle
 }
 
@@ -227,7 +234,7 @@ fn raw_output(house: &House, life: &Life) -> Option<OutputWriter> {
 }
 
 impl Keeper {
-    async fn run(mut self, first: Phase) {
+    async fn run(mut self, first: Phase) -> Remains {
         let mut phase = first;
         loop {
             phase = match phase {

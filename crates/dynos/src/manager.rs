@@ -116,8 +116,7 @@ pub(crate) async fn start_on(
     let house = Arc::new(House { config, rooms, runtime, news, cancel: cancel.clone(), tracker });
     let adopted = adopt::all(&house).await?;
     let (orders, inbox) = mpsc::channel(GUESTS);
-    let (publish, views) = watch::channel(Views::default());
-    let reconciler = Reconciler::new(house.clone(), adopted, inbox, publish);
+    let (reconciler, views) = Reconciler::new(house.clone(), adopted, inbox).await?;
     house.tracker.spawn(reconciler.run());
     Ok(Dynos { store, orders, views, cancel })
 }

@@ -50,14 +50,17 @@ enum Woken {
 }
 
 impl Reconciler {
-    pub(crate) fn new(
+    /// A reconciler of these dynos, and the views that it publishes: from the first moment those
+    /// that are up are in it.
+    pub(crate) async fn new(
         house: Arc<House>,
         dynos: HashMap<DynoId, Handle>,
         inbox: mpsc::Receiver<Order>,
-        views: watch::Sender<Views>,
-    ) -> Self {
-        let (guests, desired) = (HashMap::new(), Desired::default());
-        Self { house, dynos, guests, inbox, views, desired }
+    ) -> store::Result<(Self, watch::Receiver<Views>)> {
+        let desired = house.rooms.store.read(store::desired::read).await?;
+        let (publish, views) = watch::channel(Arc::new(views::of(&desired, &dynos)));
+        let guests = HashMap::new();
+        Ok((Self { house, dynos, guests, inbox, views: publish, desired }, views))
     }
 
     /// Runs until the manager is cancelled, or told to stop all dynos.
@@ -191,13 +194,12 @@ impl Reconciler {
                 },
                 () = house.news.notified() => return Woken::Look,
                 () = &mut timer => return Woken::Look,
-                order = self.inbox.recv() => order,
+                // When nobody can ask any more, the dynos still need us.
+                Some(order) = self.inbox.recv() => order,
             };
             match order {
-                Some(Order::Join(dyno, client)) => self.admit(dyno, client),
-                Some(Order::StopAll(done)) => return self.stop_all(done).await,
-                // Nobody can ask any more; the dynos still need us.
-                None => self.inbox = mpsc::channel(1).1,
+                Order::Join(dyno, client) => self.admit(dyno, client),
+                Order::StopAll(done) => return self.stop_all(done).await,
             }
         }
     }

@@ -250,7 +250,7 @@ async fn a_new_server_takes_over_what_runs() {
     bed.settled().await;
     let addresses = bed.addresses().await;
     bed.new_server().await;
-    bed.wait("the routes", async |bed| bed.addresses().await == addresses).await;
+    assert_eq!(bed.addresses().await, addresses, "from the first moment");
     assert_eq!(bed.sim.launches().len(), 3, "nothing is started twice");
     assert_eq!(bed.ps().await, ["web.1 up v1", "web.2 up v1", "worker.1 up v1"]);
     bed.deploy(&[]).await;

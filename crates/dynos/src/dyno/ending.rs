@@ -1,5 +1,6 @@
 //! The end of a dyno's life: last words, the row, and nothing left behind.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::dyno::{DynoKind, Exit, StopReason};
@@ -7,7 +8,8 @@ use model::plan::{Condition, End};
 use model::{DynoId, DynoState, Timestamp};
 use tokio::time::{sleep, timeout};
 
-use crate::runtime::Over;
+use crate::manager::House;
+use crate::runtime::{Over, Process};
 
 use super::{Ending, Flow, Keeper, finish, killed_by};
 
@@ -17,9 +19,26 @@ const LAST_WORDS: Duration = Duration::from_secs(30);
 /// Between two attempts to write the last row.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What a dyno leaves on the machine when its exit and output are kept.
+pub(super) struct Remains {
+    house: Arc<House>,
+    dyno: DynoId,
+    process: Option<Process>,
+}
+
+impl Remains {
+    /// Takes it away.
+    pub(super) async fn clean(self) {
+        if let Some(process) = self.process {
+            process.forget().await;
+        }
+        self.house.runtime.clean(self.dyno).await;
+    }
+}
+
 impl Keeper {
-    /// Reads what it said last, speaks, writes, tells, and cleans up.
-    pub(super) async fn gone(mut self, ending: Ending) {
+    /// Reads what it said last, speaks, writes and tells; the rest is to be cleaned up.
+    pub(super) async fn gone(mut self, ending: Ending) -> Remains {
         let exit = exit_of(&ending);
         if let Some(client) = self.exit.take() {
             // The client may have left.
@@ -33,10 +52,7 @@ impl Keeper {
         self.write_end(state, exit, now).await;
         self.backend = None;
         self.publish(Condition::Gone { at: now, end });
-        if let Some(process) = self.process.take() {
-            process.forget().await;
-        }
-        self.house.runtime.clean(self.id()).await;
+        Remains { house: self.house.clone(), dyno: self.id(), process: self.process.take() }
     }
 
     /// Waits until its output is read.

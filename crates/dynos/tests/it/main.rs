@@ -206,7 +206,8 @@ async fn sigterm_reaches_the_program_and_its_last_words_are_heard() {
     machine.scale(&[("worker", 0, polite)]).await;
     machine.settled().await;
     let lines = machine.said("app[worker.1]").await;
-    assert_eq!(lines.last().map(String::as_str), Some("bye"), "{lines:?}");
+    // bash may tell of its sleep's end, before or after.
+    assert!(lines.iter().any(|line| line == "bye"), "{lines:?}");
     let said = machine.said("heroku[worker.1]").await;
     assert_eq!(said[2..4], ["Stopping all processes with SIGTERM", "Process exited with status 0"]);
     machine.tear_down().await;
