@@ -6,6 +6,7 @@ Needs nginx and wrk (Debian: nginx-light, wrk).
 """
 
 import argparse
+import os
 import re
 import shutil
 import socket
@@ -19,7 +20,7 @@ APP = "router"
 
 NGINX = """
 daemon off;
-master_process off;
+worker_processes {workers};
 pid {dir}/nginx.pid;
 error_log {dir}/nginx-error.log warn;
 worker_rlimit_nofile 4096;
@@ -62,7 +63,7 @@ SCENARIOS = {
 
 
 class Nginx:
-    """nginx with one worker in front of the dyno. Use it with `with`."""
+    """nginx with a worker per core in front of the dyno. Use it with `with`."""
 
     def __init__(self, server, dyno):
         self.program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -73,7 +74,8 @@ class Nginx:
             self.port = free.getsockname()[1]
         self.config = server.dir / "nginx.conf"
         host = server.host(APP).split(":")[0]
-        text = NGINX.format(dir=server.dir, dyno=dyno, port=self.port, host=host)
+        workers = os.cpu_count()
+        text = NGINX.format(dir=server.dir, dyno=dyno, port=self.port, host=host, workers=workers)
         self.config.write_text(text)
 
     def __enter__(self):
@@ -90,6 +92,10 @@ class Nginx:
         self.process.terminate()
         self.process.wait()
 
+    def cpu_seconds(self):
+        pids = [self.process.pid, *figures.children(self.process.pid)]
+        return sum(figures.cpu_seconds(pid) for pid in pids)
+
 
 def load(port, host, path, extra, options):
     """One run of wrk. Gives its requests per second and their number."""
@@ -103,24 +109,27 @@ def load(port, host, path, extra, options):
     return int(re.search(r"(\d+) requests in", out).group(1))
 
 
-def micros_per_request(pid, run):
-    before = figures.cpu_seconds(pid)
+def micros_per_request(cpu_seconds, run):
+    before = cpu_seconds()
     requests = run()
-    return (figures.cpu_seconds(pid) - before) * 1e6 / requests, requests
+    return (cpu_seconds() - before) * 1e6 / requests, requests
 
 
 def measure(server, nginx, name, options):
     path, extra = SCENARIOS[name]
     host = server.host(APP)
-    proxies = {"hythe": (server.pid, server.port), "nginx": (nginx.process.pid, nginx.port)}
+    proxies = {
+        "hythe": (lambda: figures.cpu_seconds(server.pid), server.port),
+        "nginx": (nginx.cpu_seconds, nginx.port),
+    }
     cost = {proxy: [] for proxy in proxies}
     rate = {proxy: [] for proxy in proxies}
     for number in range(options.rounds):
         order = list(proxies) if number % 2 == 0 else list(reversed(proxies))
         for proxy in order:
-            pid, port = proxies[proxy]
+            cpu_seconds, port = proxies[proxy]
             run = lambda port=port: load(port, host, path, extra, options)  # noqa: E731
-            micros, requests = micros_per_request(pid, run)
+            micros, requests = micros_per_request(cpu_seconds, run)
             cost[proxy].append(micros)
             rate[proxy].append(requests / options.seconds)
     cpu = figures.ratio_of_rounds(cost["hythe"], cost["nginx"])
