@@ -30,7 +30,8 @@ pub struct Dyno {
     init: Init,
     over: OwnedFd,
     group: Group,
-    killed_by_request: bool,
+    /// A server has sent it a signal: what ends it from then on is that.
+    signalled: bool,
 }
 
 /// Carries out a specification. The shim's process is changed by it for good: it leaves the host's
@@ -55,7 +56,7 @@ pub fn start(directory: &Path, spec: &Spec, lock: &mut Lock) -> Result<Dyno> {
         init,
         over,
         group: Group::new(&group)?,
-        killed_by_request: false,
+        signalled: false,
     })
 }
 
@@ -72,13 +73,13 @@ impl Dyno {
 
     /// Sends a signal to every process.
     pub fn signal(&mut self, number: i32) -> Result<()> {
+        self.signalled = true;
         let number = u8::try_from(number).map_err(std::io::Error::other);
         self.init.signal(number.attempt(|| "send a signal")?)
     }
 
     /// Ends every process.
     pub fn kill(&mut self) -> Result<()> {
-        self.killed_by_request = true;
         self.signal(Signal::SIGKILL as i32)
     }
 
@@ -87,8 +88,9 @@ impl Dyno {
     pub fn finish(self) -> Result<(Ending, Streams)> {
         let status = waitpid(self.pid, None).attempt(|| "wait for the program")?;
         let status = shell_status(status);
-        let killed = status == 128 + Signal::SIGKILL as i32 && !self.killed_by_request;
-        let out_of_memory = killed && self.group.memory_kills() > 0;
+        // The kernel may kill a child of the program, which then gives up by itself.
+        let fell = status != 0 && !self.signalled;
+        let out_of_memory = fell && self.group.memory_kills() > 0;
         self.init.end();
         Ok((Ending::Exited { status, out_of_memory }, self.streams))
     }

@@ -51,6 +51,7 @@ impl Decoder {
     ///
     /// # Errors
     /// A frame that is too large or is not what was expected. Nothing after it can be trusted.
+    #[allow(clippy::should_implement_trait, reason = "each call may ask for another type")]
     pub fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let Some(head) = self.bytes.first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_be_bytes(*head) as usize;

@@ -35,7 +35,7 @@ use std::process::ExitCode;
 
 pub use self::error::{Error, chain};
 pub use self::record::ending;
-pub use self::sweep::sweep;
+pub use self::sweep::{remove_groups, sweep};
 
 /// The program `hythe dyno <directory>`. To be called by `main` before any thread exists.
 #[must_use]

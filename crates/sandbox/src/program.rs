@@ -6,8 +6,8 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::Pid;
 
 use crate::error::{Attempt, Error, Result};
@@ -17,7 +17,7 @@ use crate::sys;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Programs that are called here are done in milliseconds; one that hangs is killed.
-const PATIENCE_MS: u16 = 20_000;
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A command with nothing of our own environment.
 #[must_use]
@@ -78,10 +78,8 @@ pub fn or_status(said: &str, status: ExitStatus) -> String {
 }
 
 fn ends_in_time(child: &Child) -> std::io::Result<bool> {
-    let pid = Pid::from_raw(child.id().cast_signed());
-    let end = sys::pidfd_open(pid)?;
-    let ready = poll(&mut [PollFd::new(end.as_fd(), PollFlags::POLLIN)], PATIENCE_MS)?;
-    Ok(ready > 0)
+    let end = sys::pidfd_open(Pid::from_raw(child.id().cast_signed()))?;
+    sys::wait_readable(end.as_fd(), PATIENCE)
 }
 
 /// A nameless file in memory: no pipe has to be emptied while waiting.

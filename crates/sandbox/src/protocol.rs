@@ -131,7 +131,7 @@ pub enum Ending {
     Exited {
         /// As a shell reports it: 128 + signal when killed by one.
         status: i32,
-        /// Whether the kernel killed it for memory.
+        /// As there.
         out_of_memory: bool,
     },
     /// It could not be started.
@@ -200,7 +200,7 @@ pub enum Event {
     Exited {
         /// As a shell reports it: 128 + signal when killed by one.
         status: i32,
-        /// Whether the kernel killed it for memory.
+        /// Whether it failed, unasked, after the kernel had killed one of its processes for memory.
         out_of_memory: bool,
     },
     /// It could not be started. The shim waits for [`Request::Forget`].

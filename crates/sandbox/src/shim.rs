@@ -16,7 +16,7 @@ use crate::dyno::{self, Dyno};
 use crate::error::{Attempt, Error, Result, chain};
 use crate::frames::Decoder;
 use crate::oci;
-use crate::protocol::{Ending, Event, Request, SOCKET, Spec};
+use crate::protocol::{Ending, Event, MAX_FRAME, Request, SOCKET, Spec};
 use crate::reception::{Heard, Reception, Visitor};
 use crate::record::{self, Lock, RECORD, Record};
 use crate::runtime::Runtime;
@@ -102,7 +102,8 @@ fn read_spec() -> Result<Spec> {
     let attempt = || "read the dyno's specification";
     let mut decoder = Decoder::default();
     let mut bytes = Vec::new();
-    io::stdin().lock().read_to_end(&mut bytes).attempt(attempt)?;
+    let limit = u64::try_from(4 + MAX_FRAME).map_err(io::Error::other).attempt(attempt)?;
+    io::stdin().lock().take(limit).read_to_end(&mut bytes).attempt(attempt)?;
     decoder.push(&bytes);
     let null = File::open("/dev/null").attempt(|| "open /dev/null")?;
     dup2_stdin(null).attempt(|| "close standard input")?;

@@ -6,8 +6,8 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -19,7 +19,15 @@ use crate::stage;
 use crate::sys;
 
 /// So long a killed shim may take to go.
-const PATIENCE_MS: u16 = 5_000;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Removes the control group of all dynos of a server, and ends what is left in it.
+///
+/// # Errors
+/// When a process in it does not die.
+pub fn remove_groups(cgroup_parent: &str) -> Result<()> {
+    Group::new(cgroup_parent)?.remove()
+}
 
 /// Ends whatever is left of a dyno, its shim included, and clears it away. What [`crate::ending`]
 /// reads stays, for whoever asks how the dyno ended; when there is nothing to read, it crashed with
@@ -54,7 +62,6 @@ fn end_shim(dyno: &Path) -> Result<Lock> {
         other => return other,
     }
     let _ = kill(shim, Signal::SIGKILL);
-    let attempt = || "wait for the shim to go";
-    poll(&mut [PollFd::new(over.as_fd(), PollFlags::POLLIN)], PATIENCE_MS).attempt(attempt)?;
+    sys::wait_readable(over.as_fd(), PATIENCE).attempt(|| "wait for the shim to go")?;
     record::lock(dyno)
 }

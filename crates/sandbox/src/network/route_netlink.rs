@@ -14,8 +14,8 @@ use crate::sys;
 pub const PAIR_PREFIX: u8 = 30;
 
 const VETH_INFO_PEER: u16 = 1;
-const ACK: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_ACK).cast_unsigned() as u16;
-const CREATE: u16 = ACK | (libc::NLM_F_CREATE | libc::NLM_F_EXCL).cast_unsigned() as u16;
+const ACK: i32 = libc::NLM_F_REQUEST | libc::NLM_F_ACK;
+const CREATE: i32 = ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
 
 /// The interfaces of the network namespace that was the caller's when this was opened.
 pub struct Links {
@@ -116,10 +116,11 @@ struct Message {
 }
 
 impl Message {
-    fn new(kind: u16, flags: u16) -> Self {
+    fn new(kind: u16, flags: i32) -> Self {
         let mut bytes = vec![0; 4];
         bytes.extend(kind.to_ne_bytes());
-        bytes.extend(flags.to_ne_bytes());
+        // The flags are sixteen bits wide on the wire.
+        bytes.extend(u16::try_from(flags).unwrap_or_default().to_ne_bytes());
         bytes.extend([0; 8]);
         Self { bytes }
     }
@@ -153,7 +154,7 @@ impl Message {
     }
 }
 
-fn link_request(kind: u16, flags: u16, index: u32, up: u32) -> Message {
+fn link_request(kind: u16, flags: i32, index: u32, up: u32) -> Message {
     let mut request = Message::new(kind, flags);
     link_header(&mut request, index, up);
     request

@@ -1,5 +1,7 @@
 //! What the tests try from inside a dyno. Prints what came of it.
 #![allow(unsafe_code, reason = "it makes the system calls that a dyno must not make")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it is part of the tests")]
+#![allow(clippy::cast_possible_truncation, reason = "flags of system calls are small")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -25,11 +27,33 @@ fn main() -> ExitCode {
 /// Makes each forbidden system call with arguments that would be accepted, where that is possible,
 /// and prints its name and the answer.
 fn calls() {
+    for (name, number, [a, b, c, d, e]) in forbidden() {
+        // SAFETY: pointers are to static strings or null; the calls are expected to be refused, and
+        // what they would do if not is to this process alone.
+        let done = unsafe { libc::syscall(number, a, b, c, d, e) };
+        let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
+        if done == 0 && name == "clone" {
+            std::process::exit(0);
+        }
+        let answer = match (done, error) {
+            (0.., _) => "done".to_owned(),
+            (_, libc::EPERM) => "EPERM".to_owned(),
+            (_, libc::ENOSYS) => "ENOSYS".to_owned(),
+            (_, other) => format!("error {other}"),
+        };
+        println!("{name}: {answer}");
+    }
+}
+
+type Call = (&'static str, libc::c_long, [usize; 5]);
+
+/// Names, numbers and arguments.
+fn forbidden() -> Vec<Call> {
     let path = c"/tmp".as_ptr() as usize;
     let none = 0_usize;
     let new_user = libc::CLONE_NEWUSER as usize;
     let child = libc::SIGCHLD as usize;
-    let try_all: &[(&str, libc::c_long, [usize; 5])] = &[
+    vec![
         ("mount", libc::SYS_mount, [path, path, none, libc::MS_BIND as usize, 0]),
         ("umount2", libc::SYS_umount2, [path, 0, 0, 0, 0]),
         ("pivot_root", libc::SYS_pivot_root, [path, path, 0, 0, 0]),
@@ -81,23 +105,7 @@ fn calls() {
             libc::SYS_mknod,
             [c"/tmp/device".as_ptr() as usize, libc::S_IFBLK as usize | 0o600, 0x700, 0, 0],
         ),
-    ];
-    for (name, number, [a, b, c, d, e]) in try_all {
-        // SAFETY: pointers are to static strings or null; the calls are expected to be refused, and
-        // what they would do if not is to this process alone.
-        let done = unsafe { libc::syscall(*number, *a, *b, *c, *d, *e) };
-        let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-        if done == 0 && *name == "clone" {
-            std::process::exit(0);
-        }
-        let answer = match (done, error) {
-            (0.., _) => "done".to_owned(),
-            (_, libc::EPERM) => "EPERM".to_owned(),
-            (_, libc::ENOSYS) => "ENOSYS".to_owned(),
-            (_, other) => format!("error {other}"),
-        };
-        println!("{name}: {answer}");
-    }
+    ]
 }
 
 /// Takes memory and writes to all of it.

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -30,7 +29,6 @@ pub struct House {
 pub struct Dyno {
     pub directory: PathBuf,
     pub shim: Child,
-    pub address: Ipv4Addr,
     pub group: String,
     server: Server,
 }
@@ -133,7 +131,7 @@ impl House {
         assert!(said.is_ok(), "the shim did not begin: {}", log());
         let server = Server::connect(&directory);
         let group = format!("{}/{}", spec.cgroup_parent, spec.id);
-        Dyno { address: spec.network.address, directory, shim, group, server }
+        Dyno { directory, shim, group, server }
     }
 
     /// Runs a dyno to its end: status and what it wrote to both streams.
@@ -156,10 +154,7 @@ impl House {
 impl Drop for House {
     fn drop(&mut self) {
         remove_host(self.directory.path()).unwrap();
-        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
-            let _ = fs::remove_dir(hierarchy.unwrap().path().join(&self.name));
-        }
-        let _ = fs::remove_dir(Path::new("/sys/fs/cgroup").join(&self.name));
+        sandbox::remove_groups(&self.name).unwrap();
     }
 }
 

@@ -29,6 +29,28 @@ fn a_hog_under_a_shell_is_reported_too() {
 }
 
 #[test]
+fn a_program_that_gives_up_for_a_killed_child_is_reported_too() {
+    let house = House::build();
+    let mut spec = house.probe(&[]);
+    spec.argv = ["/bin/bash", "-c", "/tmp/probe hog 400 || exit 1"].map(str::to_owned).into();
+    let mut dyno = house.start(&spec);
+    dyno.drain();
+    assert_eq!(dyno.expect_exit(), (1, true));
+    dyno.forget();
+}
+
+#[test]
+fn a_program_that_gets_over_a_killed_child_has_not_run_out_of_memory() {
+    let house = House::build();
+    let mut spec = house.probe(&[]);
+    spec.argv = ["/bin/bash", "-c", "/tmp/probe hog 400; exit 0"].map(str::to_owned).into();
+    let mut dyno = house.start(&spec);
+    dyno.drain();
+    assert_eq!(dyno.expect_exit(), (0, false));
+    dyno.forget();
+}
+
+#[test]
 fn what_fits_into_memory_is_not_killed() {
     let house = House::build();
     let (status, text) = house.output(&house.probe(&["hog", "90"]));

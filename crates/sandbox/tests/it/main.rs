@@ -1,7 +1,10 @@
 //! Real dynos, by the real runtime. Needs root.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
 mod checks;
 mod fences;
+mod figures;
 mod files;
 mod house;
 mod life;

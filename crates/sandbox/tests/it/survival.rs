@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,7 @@ fn a_dyno_outlives_its_server_and_nothing_it_says_is_lost() {
         .process_group(0)
         .spawn()
         .unwrap();
+    let _swept = Swept(&directory);
     wait_until(|| fs::read(directory.join("ready")).is_ok_and(|text| text == b"\n"));
     let mut first = Server::connect(&directory);
     assert!(matches!(first.next(), Event::Running { .. }));
@@ -220,6 +222,15 @@ fn a_specification_that_is_cut_off_starts_nothing() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("cut off"));
 }
 
+/// A shim that is nobody's child, ended if the test fails.
+struct Swept<'a>(&'a Path);
+
+impl Drop for Swept<'_> {
+    fn drop(&mut self) {
+        let _ = sandbox::sweep(self.0);
+    }
+}
+
 /// The mounts, and who owns `/dev/null`.
 fn host() -> (String, u32) {
     let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/dev/null").unwrap());
@@ -235,7 +246,7 @@ fn interface_exists(name: &str) -> bool {
     fs::exists(format!("/sys/class/net/{name}")).unwrap()
 }
 
-fn loop_devices_below(directory: &std::path::Path) -> Vec<String> {
+fn loop_devices_below(directory: &Path) -> Vec<String> {
     let blocks = fs::read_dir("/sys/block").unwrap();
     let files = blocks.map(|block| block.unwrap().path().join("loop/backing_file"));
     let names = files.filter_map(|file| fs::read_to_string(file).ok());
