@@ -123,7 +123,7 @@ impl<'t> Admission<'t> {
             if Instant::now() >= self.deadline {
                 return Err(self.deny(code, route));
             }
-            self.wait(until, &route).await;
+            Box::pin(self.wait(until, &route)).await;
         }
     }
 
@@ -197,7 +197,7 @@ impl<'t> Admission<'t> {
         let begun = Instant::now();
         let left = self.deadline.saturating_duration_since(begun);
         let limit = self.thread.timeouts.connect.min(left);
-        let code = match timeout(limit, TcpStream::connect(backend.address)).await {
+        let code = match Box::pin(timeout(limit, TcpStream::connect(backend.address))).await {
             Ok(Ok(stream)) => {
                 // Without it a small write may wait for the dyno's acknowledgement; not vital.
                 let _ = stream.set_nodelay(true);

@@ -157,7 +157,7 @@ async fn try_one(
             let unfinished = exchange.is_unfinished();
             relayed_next(connection, asked, stay, (relayed, reuse, unfinished))
         }
-        Ok(Heard::Upgrade(first)) => upgrade(connection, asked, stay, first).await,
+        Ok(Heard::Upgrade(first)) => Box::pin(upgrade(connection, asked, stay, first)).await,
         Err(Failure::Stale) => {
             let mut head = std::mem::take(&mut stay.admitted.dyno.head);
             head.rewind();
@@ -177,7 +177,7 @@ async fn try_one(
             };
             let record = stay.record(Some(code), code.status(), 0);
             drop(stay);
-            fail(connection, (asked.request, &asked.app), record, next).await
+            Box::pin(fail(connection, (asked.request, &asked.app), record, next)).await
         }
     };
     Tried::Over(next)

@@ -7,7 +7,7 @@
 //! but not yet judged (`raw`), and room. Judging may shorten what it judges, never lengthen it, so it
 //! happens in place.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -22,7 +22,11 @@ pub const BULK: usize = 64 * 1024;
 /// Pieces of either size that a thread keeps for later.
 const KEPT: usize = 128;
 
+/// Most bytes beyond [`BULK`] that all buffers of a thread together may hold for slow readers.
+const MAX_STRETCHED: usize = 64 * 1024 * 1024;
+
 thread_local! {
+    static STRETCHED: Cell<usize> = const { Cell::new(0) };
     static POOL: RefCell<[Vec<Vec<u8>>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
@@ -163,8 +167,9 @@ impl Buffer {
         } else if self.bytes.is_empty() {
             self.bytes = lend(BASE);
         } else if self.bytes.len() < limit {
-            let size = (self.bytes.len() * 2).min(limit);
-            self.bytes.resize(size, 0);
+            let before = self.bytes.len();
+            self.bytes.resize((before * 2).min(limit), 0);
+            stretched(|sum| sum + self.bytes.len().saturating_sub(before.max(BULK)));
         } else {
             return false;
         }
@@ -192,7 +197,17 @@ fn lend(size: usize) -> Vec<u8> {
     POOL.with_borrow_mut(|pool| pool[class].pop()).unwrap_or_else(|| vec![0; size])
 }
 
+/// Whether this thread's buffers may grow for slow readers.
+pub fn may_stretch() -> bool {
+    STRETCHED.get() < MAX_STRETCHED
+}
+
+fn stretched(change: impl FnOnce(usize) -> usize) {
+    STRETCHED.set(change(STRETCHED.get()));
+}
+
 fn give_back(bytes: Vec<u8>) {
+    stretched(|sum| sum.saturating_sub(bytes.len().saturating_sub(BULK)));
     let class = match bytes.len() {
         BASE => 0,
         BULK => 1,

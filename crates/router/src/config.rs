@@ -109,11 +109,18 @@ pub struct Limits {
     pub connections_per_thread: usize,
     /// Unused connections kept per dyno and thread.
     pub idle_per_dyno: usize,
+    /// Bytes of a response taken off a dyno's hands although the client reads slowly.
+    pub response_buffer: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { in_flight_per_dyno: 200, connections_per_thread: 50_000, idle_per_dyno: 128 }
+        Self {
+            in_flight_per_dyno: 200,
+            connections_per_thread: 50_000,
+            idle_per_dyno: 128,
+            response_buffer: 1024 * 1024,
+        }
     }
 }
 

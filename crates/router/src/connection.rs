@@ -41,6 +41,8 @@ pub struct Connection {
 pub enum Next {
     /// The next request.
     KeepAlive,
+    /// It is the platform's, from the request on that was just heard.
+    Platform,
     /// It is over: everything was said.
     Close,
     /// It is over, but the client may still be sending: its bytes must be read for a while, or the
@@ -82,35 +84,42 @@ impl Connection {
         let thread = self.thread.clone();
         let mut drained = pin!(thread.drain.cancelled());
         let mut turn = Turn::First;
+        // What is rarely or shortly needed is boxed: while it idles, a connection is only this.
         loop {
             let next = match self.hear(drained.as_mut(), turn).await {
-                Heard::Head(length) => match self.read(length) {
-                    Ok((request, forward)) => match self.way(&request) {
-                        Way::Platform => return Box::pin(relay::http(self)).await,
-                        Way::App => {
-                            self.client.input.skip(length);
-                            Box::pin(answer::answer(&mut self, &request, forward)).await
-                        }
-                        Way::Nowhere => {
-                            self.client.input.skip(length);
-                            self.show(&Page::no_such_app(), &request).await
-                        }
-                    },
-                    Err(refusal) => self.refuse(refusal).await,
-                },
-                Heard::Secret(secret) => {
-                    return Box::pin(relay::rendezvous(self, secret)).await;
-                }
-                Heard::Refused(refusal) => self.refuse(refusal).await,
+                Heard::Head(length) => Box::pin(self.respond(length)).await,
+                Heard::Refused(refusal) => Box::pin(self.refuse(refusal)).await,
+                Heard::Secret(secret) => return Box::pin(relay::rendezvous(self, secret)).await,
                 Heard::End => Next::Close,
             };
             self.client.head.clear();
             turn = Turn::Later;
             match next {
                 Next::KeepAlive => {}
-                Next::Close => return self.finish().await,
-                Next::Linger => return self.linger().await,
+                Next::Platform => return Box::pin(relay::http(self)).await,
+                Next::Close => return Box::pin(self.finish()).await,
+                Next::Linger => return Box::pin(self.linger()).await,
                 Next::Cut => return,
+            }
+        }
+    }
+
+    /// Answers the request whose head of `length` bytes has been heard.
+    async fn respond(&mut self, length: usize) -> Next {
+        let (request, forward) = match self.read(length) {
+            Ok(read) => read,
+            Err(refusal) => return self.refuse(refusal).await,
+        };
+        match self.way(&request) {
+            // The platform reads the head itself.
+            Way::Platform => Next::Platform,
+            Way::App => {
+                self.client.input.skip(length);
+                answer::answer(self, &request, forward).await
+            }
+            Way::Nowhere => {
+                self.client.input.skip(length);
+                self.show(&Page::no_such_app(), &request).await
             }
         }
     }
@@ -227,7 +236,7 @@ impl Connection {
     pub async fn write(&mut self, page: &Page, verb: Verb, next: Next) -> Next {
         let afterwards = match next {
             Next::KeepAlive => Afterwards::KeepAlive,
-            Next::Close | Next::Linger | Next::Cut => Afterwards::Close,
+            Next::Platform | Next::Close | Next::Linger | Next::Cut => Afterwards::Close,
         };
         self.client.head.clear();
         page.write(verb, afterwards, self.client.head.bytes());
@@ -246,8 +255,8 @@ impl Connection {
 
     /// Ends the connection after its last answer.
     async fn finish(self) {
-        let unread = !self.client.input.is_empty();
-        if unread || self.client.socket.tls().is_some() {
+        let tls = self.client.socket.tls().is_some();
+        if tls || !self.client.input.is_empty() || self.client.socket.has_known_news() {
             // Closing with bytes unread would tear the connection down and the answer with it.
             self.linger().await;
         }
@@ -270,5 +279,21 @@ impl Connection {
             }
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let task = size(Connection::serve);
+        println!("respond {}", size(|(c, l): (&'static mut Connection, usize)| c.respond(l)));
+        assert!(task < 1024, "the buffers it gives back would not matter: {task} bytes");
     }
 }

@@ -28,7 +28,7 @@ impl Dice {
     /// A number below `end`, which is not zero. The bias is below 2⁻³² for any number of dynos.
     pub const fn below(&mut self, end: usize) -> usize {
         #[allow(clippy::cast_possible_truncation, reason = "the result is below `end`, a usize")]
-        let chosen = ((self.next() >> 32) * end as u64 >> 32) as usize;
+        let chosen = (((self.next() >> 32) * end as u64) >> 32) as usize;
         chosen
     }
 

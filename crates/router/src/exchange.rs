@@ -122,7 +122,7 @@ impl<'a> Exchange<'a> {
         if upgrade {
             return Ok(Answer::Upgrade(self.unsent()));
         }
-        let transfer = Transfer::new(body);
+        let transfer = Transfer::new(body).reading_ahead(self.thread.limits.response_buffer);
         Ok(Answer::Response(Download { transfer, status, afterwards, reuse }))
     }
 
@@ -201,11 +201,13 @@ impl<'a> Exchange<'a> {
             return Ok(());
         }
         let result = self.sending.poll(cx, self.client, self.dyno);
-        if self.sending.has_moved() {
-            self.timer.set(self.thread.timeouts.idle);
-        }
         match result {
-            Poll::Pending => return Ok(()),
+            Poll::Pending => {
+                if self.sending.has_moved() {
+                    self.timer.set(self.thread.timeouts.idle);
+                }
+                return Ok(());
+            }
             Poll::Ready(Ok(())) => self.upload = Upload::Sent,
             Poll::Ready(Err(Broken::Receiver)) => self.upload = Upload::Refused,
             Poll::Ready(Err(Broken::Sender)) => return Err(Failure::Error(HCode::H27)),

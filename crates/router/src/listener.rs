@@ -24,6 +24,9 @@ const HANDSHAKE: u8 = 0x16;
 /// Out of file descriptors or memory: wait for some connections to end.
 const BREATHE: Duration = Duration::from_millis(50);
 
+/// Connections still taken from the kernel's queue when the router drains already: they came before.
+const LATECOMERS: u32 = 4096;
+
 /// What the connections of one listener have in common.
 struct Door {
     port: u16,
@@ -41,11 +44,17 @@ pub async fn run(thread: Rc<Thread>, bound: Bound) {
         }
     };
     let door = Rc::new(Door { port, tls });
+    let mut late = 0;
     while let Some((stream, peer)) = accept(&thread, &listener).await {
+        late += u32::from(thread.drain.is_cancelled());
+        if late > LATECOMERS {
+            return;
+        }
         let Ok(permit) = thread.room.clone().acquire_owned().await else { return };
         let (inside, door) = (thread.clone(), door.clone());
         thread.tasks.spawn_local(async move {
-            if let Some(connection) = greet(inside, &door, (stream, peer)).await {
+            // The handshake's state is large and short-lived; the task keeps room for what stays.
+            if let Some(connection) = Box::pin(greet(inside, &door, (stream, peer))).await {
                 connection.serve().await;
             }
             drop(permit);

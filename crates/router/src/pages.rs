@@ -75,11 +75,6 @@ impl Page {
         Self { status: 503, html: document("Service Unavailable", body) }
     }
 
-    /// Its status.
-    pub const fn status(&self) -> u16 {
-        self.status
-    }
-
     /// Writes the whole answer.
     pub fn write(&self, verb: Verb, afterwards: Afterwards, out: &mut Vec<u8>) {
         let connection = match afterwards {

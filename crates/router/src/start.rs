@@ -121,6 +121,7 @@ fn bind_all(config: &Config) -> Result<(Vec<SocketAddr>, Vec<Vec<Bound>>), Start
     let mut bound: Vec<Vec<Bound>> = (0..config.threads.get()).map(|_| Vec::new()).collect();
     for listen in &config.listen {
         let mut addr = listen.addr;
+        check_free(addr).map_err(|source| StartError::Bind { addr, source })?;
         for sockets in &mut bound {
             let socket = bind(addr).map_err(|source| StartError::Bind { addr, source })?;
             // Port 0 is any port for the first thread, and that port for the others.
@@ -130,6 +131,14 @@ fn bind_all(config: &Config) -> Result<(Vec<SocketAddr>, Vec<Vec<Bound>>), Start
         addrs.push(addr);
     }
     Ok((addrs, bound))
+}
+
+/// Fails if somebody else listens there. `SO_REUSEPORT`, which the threads need, would otherwise let
+/// a second server of the same user take half of the first one's connections.
+fn check_free(addr: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())
 }
 
 fn bind(addr: SocketAddr) -> io::Result<TcpListener> {

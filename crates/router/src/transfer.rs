@@ -8,7 +8,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use crate::body::Body;
-use crate::buffer::{BASE, Buffer};
+use crate::buffer::{BASE, Buffer, may_stretch};
 use crate::outgoing::Outgoing;
 use crate::socket::Socket;
 
@@ -74,12 +74,22 @@ pub struct Transfer {
     moved: bool,
     /// Bytes of the body's wire form that were written.
     pub sent: u64,
+    /// How much is read ahead of a receiver that is slow.
+    ahead: usize,
+    /// The sender was found gone while reading ahead.
+    sender_gone: bool,
 }
 
 impl Transfer {
     /// A transfer of `body`, to start with the receiver's head.
     pub const fn new(body: Body) -> Self {
-        Self { body, waits: Waits::ForSender, moved: false, sent: 0 }
+        let waits = Waits::ForSender;
+        Self { body, waits, moved: false, sent: 0, ahead: 0, sender_gone: false }
+    }
+
+    /// The same, but up to `ahead` bytes are taken from the sender although the receiver is slow.
+    pub const fn reading_ahead(self, ahead: usize) -> Self {
+        Self { ahead, ..self }
     }
 
     /// Whether any byte has moved since this was asked last.
@@ -98,7 +108,13 @@ impl Transfer {
             let before = from.input.raw().len();
             self.body.judge(&mut from.input).map_err(|_| Broken::Malformed)?;
             let unjudged = from.input.raw().len();
-            ready!(self.poll_write(cx, &mut from.input, to)).map_err(|_| Broken::Receiver)?;
+            match self.poll_write(cx, &mut from.input, to) {
+                Poll::Ready(written) => written.map_err(|_| Broken::Receiver)?,
+                Poll::Pending => {
+                    self.read_ahead(cx, from);
+                    return Poll::Pending;
+                }
+            }
             self.waits = Waits::ForReceiver;
             // Before waiting for the sender, the receiver must have everything so far.
             ready!(to.socket.poll_flush(cx)).map_err(|_| Broken::Receiver)?;
@@ -110,6 +126,9 @@ impl Transfer {
                 continue;
             }
             self.waits = Waits::ForSender;
+            if self.sender_gone {
+                return Poll::Ready(Err(Broken::Sender));
+            }
             if self.body.is_bulky() {
                 from.input.widen();
             }
@@ -117,6 +136,21 @@ impl Transfer {
                 Ok(0) if self.body.end_of_stream() => {}
                 Ok(0) | Err(_) => return Poll::Ready(Err(Broken::Sender)),
                 Ok(_) => self.moved = true,
+            }
+        }
+    }
+
+    /// Frees the sender from a slow receiver. What is bad or missing is found out by and by, when all
+    /// before it has been written.
+    fn read_ahead(&mut self, cx: &mut Context<'_>, from: &mut End) {
+        while !self.body.is_done() && !self.sender_gone && may_stretch() {
+            match from.poll_fill(cx, self.ahead) {
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(Err(_)) => self.sender_gone = true,
+                Poll::Ready(Ok(_)) | Poll::Pending => return,
+            }
+            if self.body.judge(&mut from.input).is_err() {
+                return;
             }
         }
     }

@@ -83,8 +83,6 @@ pub struct Request {
     pub afterwards: Afterwards,
     /// `method=… path=… host=… request_id=… fwd=…`, for the log.
     pub label: String,
-    /// When its head was complete.
-    pub at: Timestamp,
 }
 
 /// Where requests of one connection come from.
@@ -151,7 +149,6 @@ pub fn read(
         upgrades: survey.upgrade,
         afterwards: afterwards(version, survey.connection),
         label: label((method, path, sent_host, &id), fields, origin),
-        at,
     })
 }
 

@@ -9,7 +9,7 @@ use model::DynoId;
 use model::routes::{Backend, WebState};
 use router::Limits;
 
-use crate::rig::{Dyno, Rig, Setup, dead_backend, get, timeouts, wait_for};
+use crate::rig::{Dyno, Rig, Setup, dead_backend, get, masked, timeouts, wait_for};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -66,7 +66,10 @@ fn h21_when_all_refuse() {
     assert_eq!(rig.get("/").status, 503);
     let line = rig.log();
     assert!(line.starts_with("at=error code=H21 desc=\"Backend connection refused\" method="));
-    assert!(line.contains(" dyno=web.1 connect=0ms service= status=503 bytes= "), "{line}");
+    assert!(
+        masked(&line).contains(" dyno=web.1 connect=Nms service= status=503 bytes= "),
+        "{line}"
+    );
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn h19_when_connects_are_not_answered() {
     let line = rig.log();
     assert!(line.starts_with("at=error code=H19 desc=\"Backend connection timeout\" method="));
     let connect = line.split("connect=").nth(1).unwrap().split("ms").next().unwrap();
-    assert!((300..450).contains(&connect.parse().unwrap()), "{line}");
+    assert!((300..800).contains(&connect.parse().unwrap()), "{line}");
 }
 
 #[test]
@@ -197,7 +200,7 @@ fn a_request_waits_when_all_gates_are_shut() {
 fn a_refusal_by_a_dyno_whose_gate_was_shut_meanwhile_does_not_count() {
     let (rig, (old, queue, socket)) = (Rig::new(), unreachable());
     let new = Dyno::answering(OK);
-    rig.publish(WebState::Up, &[old.clone()]);
+    rig.publish(WebState::Up, std::slice::from_ref(&old));
     let mut client = rig.client();
     client.send(get("/"));
     std::thread::sleep(Duration::from_millis(30));
@@ -237,7 +240,7 @@ fn a_request_is_inside_its_dyno_until_its_answer_has_ended() {
         wire.send("k");
     });
     let (rig, backend) = (Rig::new(), dyno.backend("web.1"));
-    rig.publish(WebState::Up, &[backend.clone()]);
+    rig.publish(WebState::Up, std::slice::from_ref(&backend));
     let mut client = rig.client();
     client.send(get("/"));
     client.head().unwrap();
@@ -260,7 +263,7 @@ fn h11_backlog_too_deep_over_all_threads() {
     let limits = Limits { in_flight_per_dyno: 6, ..Limits::default() };
     let rig = Rig::with(Setup { limits, threads: 2, ..Setup::default() });
     let backend = dyno.backend("web.1");
-    rig.publish(WebState::Up, &[backend.clone()]);
+    rig.publish(WebState::Up, std::slice::from_ref(&backend));
     let mut clients: Vec<_> = (0..6).map(|_| rig.client()).collect();
     for client in &mut clients {
         client.send(get("/"));

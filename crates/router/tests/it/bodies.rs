@@ -326,24 +326,26 @@ fn bytes_of_a_body_are_passed_on_as_they_come() {
 
 #[test]
 fn an_event_stream_is_not_held_back() {
-    let (rig, _dyno) = Rig::serving(|wire| {
+    let (seen, next) = std::sync::mpsc::sync_channel::<()>(0);
+    let next = std::sync::Mutex::new(next);
+    let (rig, _dyno) = Rig::serving(move |wire| {
         wire.request();
         wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         for _ in 0..3 {
             wire.send("8\r\ndata: x\n\r\n");
-            // The next event only after the client has seen this one.
-            wire.stream.flush().unwrap();
-            std::thread::sleep(Duration::from_millis(30));
+            // The next event comes only after the client has seen this one.
+            next.lock().unwrap().recv().unwrap();
         }
         wire.send("0\r\n\r\n");
     });
     let mut client = rig.client();
     client.send(get("/"));
     client.head().unwrap();
-    let begun = std::time::Instant::now();
-    assert_eq!(client.exactly(13), b"8\r\ndata: x\n\r\n");
-    assert!(begun.elapsed() < Duration::from_millis(60), "the first comes before the last is sent");
-    assert_eq!(client.chunks(), b"8\r\ndata: x\n\r\n8\r\ndata: x\n\r\n0\r\n\r\n");
+    for _ in 0..3 {
+        assert_eq!(client.exactly(13), b"8\r\ndata: x\n\r\n");
+        seen.send(()).unwrap();
+    }
+    assert_eq!(client.chunks(), b"0\r\n\r\n");
 }
 
 /// A dyno that answers after the head and closes, although a large body is still coming.
@@ -456,4 +458,30 @@ fn what_a_slow_reader_leaves_is_not_piled_up() {
     let bytes: u64 =
         line.split(" bytes=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!(bytes < 20_000_000, "only what the kernel's buffers hold: {bytes}");
+}
+
+/// How much a dyno gets rid of while the client reads nothing.
+fn swallowed(response_buffer: usize) -> usize {
+    let limits = router::Limits { response_buffer, ..router::Limits::default() };
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    let (rig, _dyno) = Rig::serving_with(Setup { limits, ..Setup::default() }, move |wire| {
+        wire.request();
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 500000000\r\n\r\n");
+        let mut count = 0;
+        while wire.try_send([b'x'; 65536]).is_ok() {
+            count += 65536;
+        }
+        tell.send(count).unwrap();
+    });
+    let mut client = rig.client();
+    client.send(get("/"));
+    client.head().unwrap();
+    told.recv().unwrap()
+}
+
+#[test]
+fn a_slow_reader_does_not_hold_its_dyno_for_a_response_that_fits_the_buffer() {
+    let (without, with) = (swallowed(0), swallowed(32 * 1024 * 1024));
+    assert!(with > without + 20_000_000, "{without} bytes, with a buffer {with}");
+    assert!(with < without + 50_000_000, "it has a bound: {without} bytes, with a buffer {with}");
 }

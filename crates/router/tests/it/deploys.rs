@@ -96,7 +96,7 @@ fn replacing_the_only_dyno_again_and_again_loses_no_request() {
     for _ in 0..40 {
         load.goes_on_for(10);
         let new = process("web.1");
-        rig.publish(WebState::Up, &[new.backend.clone()]);
+        rig.publish(WebState::Up, std::slice::from_ref(&new.backend));
         stop(std::mem::replace(&mut current, new));
     }
     assert!(load.end() > 400);
@@ -132,7 +132,7 @@ fn changes_of_other_apps_close_no_connection() {
     let begun = Instant::now();
     let mut changes = 0;
     while begun.elapsed() < Duration::from_millis(500) {
-        rig.publish(WebState::Up, &[backend.clone()]);
+        rig.publish(WebState::Up, std::slice::from_ref(&backend));
         changes += 1;
         for client in &mut clients {
             client.send(get("/"));

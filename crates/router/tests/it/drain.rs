@@ -66,3 +66,17 @@ fn the_deadline_cuts_what_does_not_end() {
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert_eq!(client.rest(), b"ok");
 }
+
+#[test]
+fn an_address_that_is_taken_is_refused_at_the_start() {
+    let (rig, _dyno) = serving(Duration::ZERO);
+    let (wake, _wakes) = tokio::sync::mpsc::channel(1);
+    let (handover, _handovers) = tokio::sync::mpsc::channel(1);
+    let (sink, _logs, _) = model::LogSink::channel(1);
+    let listen = router::Listen { addr: rig.addr, tls: router::Tls::Off };
+    let config = router::Config::new(vec![listen], wake.clone());
+    let refused = router::start(config, router::Routes::new(), sink.clone(), handover.clone());
+    assert_eq!(refused.unwrap_err().to_string(), format!("cannot listen on {}", rig.addr));
+    let nowhere = router::Config::new(Vec::new(), wake);
+    assert!(router::start(nowhere, router::Routes::new(), sink, handover).is_err());
+}

@@ -184,7 +184,7 @@ fn connections_to_a_dyno_that_takes_no_more_requests_are_closed() {
         tell.send(wire.rest()).unwrap();
     });
     let (rig, backend) = (Rig::new(), dyno.backend("web.1"));
-    rig.publish(model::routes::WebState::Up, &[backend.clone()]);
+    rig.publish(model::routes::WebState::Up, std::slice::from_ref(&backend));
     assert_eq!(rig.get("/").text(), "ok");
     backend.close();
     assert_eq!(told.recv_timeout(Duration::from_secs(5)).unwrap(), b"");

@@ -1,5 +1,7 @@
 //! The router seen from outside: real sockets, clients and dynos that speak raw bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
 mod admission;
 mod bodies;
 mod deploys;

@@ -154,7 +154,7 @@ fn a_pipe_is_inside_its_dyno_but_not_in_the_backlog() {
     });
     let rig = Rig::with(crate::rig::Setup { limits, ..Default::default() });
     let backend = dyno.backend("web.1");
-    rig.publish(model::routes::WebState::Up, &[backend.clone()]);
+    rig.publish(model::routes::WebState::Up, std::slice::from_ref(&backend));
     let mut client = rig.client();
     client.send(upgrade());
     client.head();

@@ -1,7 +1,5 @@
 //! Heads of responses, judged alone.
 
-use model::Timestamp;
-
 use super::*;
 use crate::head::Scan;
 
@@ -15,7 +13,6 @@ fn request(verb: Verb, version: Version) -> Request {
         upgrades: false,
         afterwards: Afterwards::KeepAlive,
         label: String::new(),
-        at: Timestamp::from_micros(0),
     }
 }
 
