@@ -149,7 +149,7 @@ def main():
     print(figures.machine())
     print("hythe counts the whole server, with its log stream; nginx writes an access log.")
     with Server() as server:
-        deployed(server, APP, BENCH / "apps/node-plain")
+        deployed(server, APP, BENCH / "apps/nginx-plain")
         dyno = server.get(APP, "/address")[1].decode()
         with Nginx(server, dyno) as nginx:
             for name in SCENARIOS:
