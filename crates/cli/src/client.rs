@@ -18,6 +18,8 @@ use crate::tls;
 const ACCEPT: &str = "application/vnd.heroku+json; version=3.sdk";
 /// An answer larger than this is not one of the API's.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+/// What is given to everybody is small.
+const MAX_PUBLIC: u64 = 1024 * 1024;
 /// At most this many pages of one list.
 const MAX_PAGES: usize = 1000;
 /// A stream that says nothing for so long, not even a ping, is dead.
@@ -147,6 +149,13 @@ impl Client {
         read(self.send(request, Some(body))?)
     }
 
+    /// Something that the server gives to everybody; nothing if it does not.
+    pub(crate) fn public(&self, path: &str) -> Option<Vec<u8>> {
+        let request = Request::builder().method("GET").uri(format!("{}{path}", self.base));
+        let answer = self.send(request, None).ok()?;
+        answer.into_body().into_with_config().limit(MAX_PUBLIC).read_to_vec().ok()
+    }
+
     /// Opens a stream at a URL that carries its own licence: no token is sent there.
     pub(crate) fn stream(&self, url: &str, headers: &[(&str, &str)]) -> Outcome<impl Read + use<>> {
         let mut request = Request::builder().method("GET").uri(url);
@@ -203,15 +212,7 @@ fn read<T: DeserializeOwned>(answer: Response<Body>) -> Outcome<T> {
 
 /// The server could not be asked.
 fn unreachable(base: &str, error: &ureq::Error) -> Failure {
-    let failure = Failure::user(format!("cannot reach {base}: {error}"));
-    let text = error.to_string();
-    if text.contains("UnknownIssuer") || text.contains("CaUsedAsEndEntity") {
-        return failure.hint(
-            "If the server has a private certificate authority, log in again with \
-             `hythe login URL --ca FILE`; `hythe admin ca` on the server prints the file.",
-        );
-    }
-    failure
+    tls::explained(Failure::user(format!("cannot reach {base}: {error}")))
 }
 
 /// The server said no.

@@ -57,7 +57,7 @@ pub(crate) fn join(url: &str, server: &Server) -> Outcome<Option<u8>> {
     let address = Address::parse(url)
         .ok_or_else(|| Failure::internal("the server gave no good address of the dyno"))?;
     let lost = |error: io::Error| {
-        Failure::user(format!("cannot join the dyno at {}: {error}", address.host))
+        tls::explained(Failure::user(format!("cannot join the dyno at {}: {error}", address.host)))
     };
     let mut wire = Wire::connect(&address, server)?;
     wire.greet(&address.secret).map_err(lost)?;

@@ -108,7 +108,7 @@ impl Screen {
 
     fn marked(&self, lines: &[String], style: Style) {
         for line in lines {
-            self.remark(&format!(" {}   {line}", paint(self.err_color, style, "›")));
+            self.remark(format!(" {}   {line}", paint(self.err_color, style, "›")).trim_end());
         }
     }
 

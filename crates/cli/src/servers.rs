@@ -44,6 +44,9 @@ pub(crate) struct Server {
     /// That person's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
+    /// The authorization that `login` made for the token; none when the token was brought along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<String>,
     /// The server's private certificate authority, if it has one: a PEM file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
@@ -52,12 +55,26 @@ pub(crate) struct Server {
 impl Server {
     /// A server that is known by its address only.
     pub(crate) fn at(url: String) -> Self {
-        Self { url, email: None, token: None, ca: None }
+        Self { url, email: None, token: None, authorization: None, ca: None }
     }
 
     /// `host:port` as in the address.
     pub(crate) fn host(&self) -> &str {
         self.url.split_once("://").map_or(self.url.as_str(), |(_, host)| host)
+    }
+
+    /// Whether what is said to it never leaves this machine.
+    pub(crate) fn is_here(&self) -> bool {
+        let host = self.host().rsplit_once(':').map_or(self.host(), |(host, _)| host);
+        let named = host == "localhost" || host.ends_with(".localhost");
+        let address =
+            host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        named || address.is_ok_and(|address| address.is_loopback())
+    }
+
+    /// Whether a token on its way to it can be read by others.
+    pub(crate) fn is_exposed(&self) -> bool {
+        self.url.starts_with("http:") && !self.is_here()
     }
 
     /// Where an app's git repository is.
@@ -200,6 +217,21 @@ mod tests {
         assert_eq!(servers.fallback(), None, "two, and none is the default");
         servers.default = Some("work".into());
         assert_eq!(servers.fallback().expect("named").url, "https://paas.example.com");
+    }
+
+    #[test]
+    fn only_loopback_is_here() {
+        let here = |url: &str| Server::at(url.to_owned()).is_here();
+        for url in ["http://localhost:8300", "http://127.0.0.2", "http://[::1]:8300"] {
+            assert!(here(url), "{url}");
+        }
+        for url in
+            ["http://127.0.0.1.evil.example", "https://paas.example.com", "http://10.0.0.1:80"]
+        {
+            assert!(!here(url), "{url}");
+        }
+        assert!(Server::at("http://10.0.0.1:80".into()).is_exposed());
+        assert!(!Server::at("https://10.0.0.1".into()).is_exposed());
     }
 
     #[test]

@@ -44,3 +44,14 @@ pub(crate) fn certificates(pem: &[u8], path: &Path) -> Outcome<Vec<CertificateDe
             .hint("It must be a PEM file, such as the one `hythe admin ca` prints.")),
     }
 }
+
+/// Says what to do about a failure, if it is that the server's certificate is not trusted.
+pub(crate) fn explained(failure: Failure) -> Failure {
+    if failure.message.contains("UnknownIssuer") {
+        return failure.hint(
+            "If the server has a private certificate authority, log in again with \
+             `hythe login URL --ca FILE`; `hythe admin ca` on the server prints the file.",
+        );
+    }
+    failure
+}

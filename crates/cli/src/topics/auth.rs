@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::client::{Client, Method};
+use crate::client::{Client, Method, segment};
 use crate::failure::{Failure, Kind, Outcome, on_file};
 use crate::prompt;
 use crate::servers::{Server, Token, address, write_private};
@@ -40,12 +40,20 @@ impl Login {
     pub(crate) fn run(self, session: &Session) -> Outcome {
         let mut server = self.server(session)?;
         let name = self.name(session, &server);
-        if let Some(file) = &self.ca {
-            server.ca = Some(keep_ca(session, &name, file)?);
+        match &self.ca {
+            Some(file) => {
+                let pem = std::fs::read(file).map_err(on_file("read", file))?;
+                tls::certificates(&pem, file)?;
+                server.ca = Some(keep_ca(session, &name, &pem)?);
+            }
+            None => take_offered_ca(session, &name, &mut server)?,
         }
-        warn_of_plain_http(session, &server);
-        let token = if self.interactive { self.by_password(&server)? } else { by_token(session)? };
-        server.token = Some(token);
+        if server.is_exposed() {
+            session
+                .screen
+                .warn("The token travels unencrypted; use https:// if the server has it.");
+        }
+        self.take_token(session, &mut server)?;
         let account: Account = Client::new(&server)?.get("/account")?;
         server.email = Some(account.email.clone());
         let mut servers = session.servers.clone();
@@ -53,6 +61,19 @@ impl Login {
         servers.default = Some(name);
         servers.save(session.env.config_dir.as_deref())?;
         session.screen.line(&format!("Logged in as {}", account.email))
+    }
+
+    fn take_token(&self, session: &Session, server: &mut Server) -> Outcome {
+        if self.interactive {
+            let made = self.by_password(server)?;
+            let token = made.access_token.ok_or_else(no_token)?;
+            server.token = Some(Token::new(token.token));
+            server.authorization = Some(made.id);
+        } else {
+            server.token = Some(by_token(session)?);
+            server.authorization = None;
+        }
+        Ok(())
     }
 
     fn server(&self, session: &Session) -> Outcome<Server> {
@@ -73,7 +94,7 @@ impl Login {
         self.name.clone().or_else(known).unwrap_or_else(host)
     }
 
-    fn by_password(&self, server: &Server) -> Outcome<Token> {
+    fn by_password(&self, server: &Server) -> Outcome<Authorization> {
         let email = prompt::line("Email")?;
         let password = prompt::hidden("Password")?;
         let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
@@ -82,10 +103,7 @@ impl Login {
             "description": format!("Hythe client login from {}", host.unwrap_or_default()),
             "expires_in": self.expires_in,
         });
-        let authorization: Authorization =
-            Client::new(server)?.login("/oauth/authorizations", (&email, &password), &body)?;
-        let token = authorization.access_token.ok_or_else(no_token)?;
-        Ok(Token::new(token.token))
+        Client::new(server)?.login("/oauth/authorizations", (&email, &password), &body)
     }
 }
 
@@ -105,58 +123,52 @@ fn no_token() -> Failure {
     Failure::internal("the server made a login without a token")
 }
 
-/// Copies the authority beside the servers' file, so that it stays when the original goes.
-fn keep_ca(session: &Session, name: &str, file: &std::path::Path) -> Outcome<PathBuf> {
-    let pem = std::fs::read(file).map_err(on_file("read", file))?;
-    tls::certificates(&pem, file)?;
+/// Keeps the authority beside the servers' file, so that it stays when the original goes.
+fn keep_ca(session: &Session, name: &str, pem: &[u8]) -> Outcome<PathBuf> {
     let directory = session.env.config_dir.as_deref().ok_or_else(|| {
         Failure::config("there is no home directory to keep the certificate in").hint("Set HOME.")
     })?;
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let kept = directory.join(format!("{}.ca.pem", name.chars().map(plain).collect::<String>()));
-    write_private(&kept, &pem)?;
+    write_private(&kept, pem)?;
     Ok(kept)
 }
 
-/// A token over plain HTTP can be read on the way; on this machine there is no way.
-fn warn_of_plain_http(session: &Session, server: &Server) {
-    let host = server.host().rsplit_once(':').map_or(server.host(), |(host, _)| host);
-    let here = host == "localhost" || host.ends_with(".localhost") || host == "[::1]";
-    if server.url.starts_with("http:") && !here && !host.starts_with("127.") {
-        session.screen.warn("The token travels unencrypted; use https:// if the server has it.");
+/// A server on this machine, over plain HTTP, may say which authority it has: nobody can come
+/// between. One-off dynos are joined over TLS.
+fn take_offered_ca(session: &Session, name: &str, server: &mut Server) -> Outcome {
+    if server.url.starts_with("https:") || !server.is_here() {
+        return Ok(());
     }
+    let offered = Client::new(server)?.public("/ca.pem");
+    if let Some(pem) = offered.filter(|pem| tls::certificates(pem, "/ca.pem".as_ref()).is_ok()) {
+        server.ca = Some(keep_ca(session, name, &pem)?);
+    }
+    Ok(())
 }
 
-/// `logout`: the token is made invalid, and forgotten.
+/// `logout`: the token is forgotten; one that `login` made is made invalid, too.
 pub(crate) fn logout(session: &Session) -> Outcome {
     let server = session.server()?;
     session.screen.action("Logging out", || {
-        if server.token.is_some() {
-            revoke(&Client::new(&server)?)?;
+        if let (Some(id), Some(_)) = (&server.authorization, &server.token) {
+            revoke(&Client::new(&server)?, id)?;
         }
         let mut servers = session.servers.clone();
         for known in servers.server.values_mut().filter(|known| known.url == server.url) {
-            known.token = None;
-            known.email = None;
+            (known.token, known.email, known.authorization) = (None, None, None);
         }
         servers.save(session.env.config_dir.as_deref())?;
         Ok(((), String::new()))
     })
 }
 
-fn revoke(client: &Client) -> Outcome {
-    let gone = |outcome: Outcome| match outcome {
+fn revoke(client: &Client, authorization: &str) -> Outcome {
+    let path = format!("/oauth/authorizations/{}", segment(authorization));
+    match client.tell(Method::Delete, &path, None) {
         // It is no longer valid: that is what was wanted.
         Err(failure) if failure.kind == Kind::LoggedOut => Ok(()),
         other => other,
-    };
-    let current = client.get::<Authorization>("/oauth/authorizations/~");
-    match current {
-        Ok(authorization) => {
-            let path = format!("/oauth/authorizations/{}", authorization.id);
-            gone(client.tell(Method::Delete, &path, None))
-        }
-        Err(failure) => gone(Err(failure)),
     }
 }
 
