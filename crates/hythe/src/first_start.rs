@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use crate::private_files;
 
 const KEY_FILE: &str = "secrets.key";
+const STREAM_KEY_FILE: &str = "streams.key";
 const LOCK_FILE: &str = "lock";
 
 /// Holds the data directory: no second server may use it. Gone when dropped, or when the process
@@ -52,23 +53,35 @@ pub fn is_locked(data_dir: &Path) -> bool {
 /// When it cannot be read or made, or is not a key.
 pub fn secrets_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
     let path = data_dir.join(KEY_FILE);
-    match fs::read(&path) {
+    // A new key beside an old database would make its secrets unreadable for ever.
+    if !path.exists() && data_dir.join("hythe.db").exists() {
+        bail!("{} is missing but there is a database; restore it from a backup", path.display());
+    }
+    key(&path)
+}
+
+/// The key that signs the URLs of streams. If it is lost, old URLs are void and nothing else.
+///
+/// # Errors
+/// When it cannot be read or made, or is not a key.
+pub fn stream_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
+    key(&data_dir.join(STREAM_KEY_FILE))
+}
+
+fn key(path: &Path) -> anyhow::Result<[u8; 32]> {
+    match fs::read(path) {
         Ok(bytes) => match bytes.try_into() {
             Ok(key) => Ok(key),
             Err(_) => {
                 bail!("{} is not a key of 32 bytes; restore it from a backup", path.display())
             }
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_key(data_dir, &path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_key(path),
         Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
 }
 
-fn make_key(data_dir: &Path, path: &Path) -> anyhow::Result<[u8; 32]> {
-    // A new key beside an old database would make its secrets unreadable for ever.
-    if data_dir.join("hythe.db").exists() {
-        bail!("{} is missing but there is a database; restore it from a backup", path.display());
-    }
+fn make_key(path: &Path) -> anyhow::Result<[u8; 32]> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| anyhow!("get random bytes: {error}"))?;
     private_files::write(path, &key)?;

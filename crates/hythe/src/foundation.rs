@@ -75,15 +75,20 @@ impl Foundation {
     }
 
     /// Configuration of the API.
-    pub fn api_config(&self) -> api::Config {
+    ///
+    /// # Errors
+    /// When the key of streams cannot be read or made.
+    pub fn api_config(&self) -> anyhow::Result<api::Config> {
+        let key = first_start::stream_key(&self.settings.data_dir)?;
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let host = format!("{}:{}", self.public.host, self.public.port);
-        api::Config {
+        Ok(api::Config {
             api_url: self.public_url(),
             git_host: host.clone(),
             attach_host: host,
             hosts: platform_hosts(&self.settings.domain).into_iter().map(Into::into).collect(),
-            stream_key: Secret::new(random_hex()),
-        }
+            stream_key: Secret::new(hex),
+        })
     }
 
     /// Configuration of git.
@@ -247,11 +252,4 @@ fn public(settings: &Settings) -> anyhow::Result<Public> {
         _ => (authority, usual),
     };
     Ok(Public { scheme, host: host.to_ascii_lowercase(), port })
-}
-
-fn random_hex() -> String {
-    let mut bytes = [0_u8; 32];
-    // The system's random source failing is not something a server can go on with.
-    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -13,6 +13,7 @@ mod first_start;
 mod foundation;
 mod gap;
 mod hook;
+mod open_files;
 mod platform;
 mod ports;
 mod private_files;

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::foundation::Foundation;
 use crate::platform::Platform;
 use crate::settings::{Flags, Settings};
-use crate::{environment, first_start, foundation, gap, ports};
+use crate::{environment, first_start, foundation, gap, open_files, ports};
 
 /// Batches of log lines that may wait for Logplex; beyond it they are dropped and counted.
 const LOG_BATCHES: usize = 4096;
@@ -41,6 +41,7 @@ const WIND_DOWN: Duration = Duration::from_secs(15);
 /// When it cannot start; the text says what was attempted.
 pub fn run(flags: Flags) -> anyhow::Result<()> {
     trace();
+    open_files::raise_limit();
     let settings = Settings::read(flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -125,9 +126,10 @@ impl House {
         start_jobs(foundation, &dynos, &tasks, &stop).await?;
         tasks.spawn(gap::forget_destroyed(foundation.control.clone(), logs.clone(), stop.clone()));
 
-        let api_config = foundation.api_config();
+        let api_config = foundation.api_config()?;
         let api =
-            api::ApiState::new(foundation.control.clone(), logs.clone(), api_config, tasks.clone());
+            api::ApiState::new(foundation.control.clone(), logs.clone(), api_config, tasks.clone())
+                .with_buildpacks(builds::buildpack_names());
         let platform = Platform::new(
             api::router(api),
             git::router(git),

@@ -22,6 +22,7 @@ impl Person {
         let env = environment(server, home.path());
         let person = Self { home, env };
         person.configure_git(server);
+        person.accept_terms();
         person
     }
 
@@ -106,6 +107,13 @@ impl Person {
         let mut command = Command::new(program);
         command.current_dir(dir).env_clear().envs(self.env.iter().cloned());
         command
+    }
+
+    /// The official CLI mentions Heroku's terms once per home directory.
+    fn accept_terms(&self) {
+        let cache = self.home().join(".cache/heroku");
+        fs::create_dir_all(&cache).expect("a directory");
+        fs::write(cache.join("terms-of-service"), "").expect("a file");
     }
 
     fn configure_git(&self, server: &Server) {

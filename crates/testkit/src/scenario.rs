@@ -23,6 +23,9 @@ use crate::client::Person;
 /// How long a `$?` command is repeated.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A command that takes longer is ended, with status 124.
+const COMMAND_LIMIT_SECONDS: &str = "120";
+
 /// One command and its expected output.
 #[derive(Debug)]
 struct Step {
@@ -139,15 +142,20 @@ fn parse(text: &str) -> Vec<Step> {
 
 fn run(person: &Person, dir: &Path, command: &str) -> (String, i32) {
     let both = format!("exec 2>&1\n{command}");
-    let output = person.run(dir, "bash", &["-c", &both]);
+    let output = person.run(dir, "timeout", &[COMMAND_LIMIT_SECONDS, "bash", "-c", &both]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (text, output.status.code().unwrap_or(-1))
 }
 
 /// The output as compared: what differs from run to run replaced by words.
 fn filtered(output: &str) -> Vec<String> {
-    let mut lines: Vec<String> =
-        output.replace('\r', "\n").lines().map(|line| words(line.trim_end())).collect();
+    let mut lines: Vec<String> = output
+        .replace('\r', "\n")
+        .lines()
+        // The CLI's remark on how the tests log in.
+        .filter(|line| !line.contains("HEROKU_API_KEY"))
+        .map(|line| words(line.trim_end()))
+        .collect();
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();
     }
