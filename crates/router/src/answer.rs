@@ -223,7 +223,8 @@ async fn upgrade(
     first: Transfer,
 ) -> Next {
     asked.in_flight = None;
-    let patience = Patience::Idle(connection.thread.timeouts.idle);
+    let timeouts = connection.thread.timeouts;
+    let patience = Patience { idle: Some(timeouts.idle), linger: timeouts.linger };
     let ends = (&mut connection.client, &mut stay.admitted.dyno);
     let (outcome, bytes) = pipe::join(ends, first, patience, &mut connection.timer).await;
     let code = match outcome {

@@ -84,7 +84,7 @@ async fn hand_over(mut connection: Connection, wrap: impl FnOnce(StdStream) -> H
         Ok(far) => {
             let mut far = End::new(Socket::Unix(far));
             let first = Transfer::new(Body::none());
-            let patience = Patience::Linger(connection.thread.timeouts.linger);
+            let patience = Patience { idle: None, linger: connection.thread.timeouts.linger };
             let ends = (&mut connection.client, &mut far);
             let _ = pipe::join(ends, first, patience, &mut connection.timer).await;
         }

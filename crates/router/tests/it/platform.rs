@@ -144,3 +144,29 @@ fn a_secret_without_tls_is_no_rendezvous() {
     client.send(format!("rv.{}\r\n\r\n", "0".repeat(40)));
     assert_eq!(client.reply().status, 400);
 }
+
+#[test]
+fn an_answer_given_before_the_upload_ends_reaches_the_client() {
+    let rig = rig();
+    for _ in 0..5 {
+        let mut client = rig.client();
+        client.send("POST /x HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 3000000\r\n\r\n");
+        let platform = std::thread::spawn({
+            let mut platform = taken(&rig);
+            move || {
+                exactly(&mut platform, 1000);
+                platform
+                    .write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!")
+                    .unwrap();
+            }
+        });
+        // All of it is taken, although nobody reads it any more.
+        for _ in 0..300 {
+            client.send([b'x'; 10_000]);
+        }
+        platform.join().unwrap();
+        let reply = client.reply();
+        assert_eq!((reply.status, &*reply.text()), (413, "no!"));
+        assert!(client.is_over());
+    }
+}

@@ -163,3 +163,20 @@ fn a_pipe_is_inside_its_dyno_but_not_in_the_backlog() {
     drop(client);
     wait_for("the end of the visit", || backend.in_flight() == 0);
 }
+
+#[test]
+fn the_last_words_of_a_dyno_that_leaves_reach_a_client_that_still_sends() {
+    let (rig, _dyno) = Rig::serving(|wire| {
+        wire.head();
+        wire.send(SWITCH);
+        wire.exactly(1000);
+        wire.send("bye");
+    });
+    let mut client = rig.client();
+    client.send(upgrade());
+    client.head();
+    for _ in 0..300 {
+        client.send([b'x'; 10_000]);
+    }
+    assert_eq!(client.rest(), b"bye");
+}
