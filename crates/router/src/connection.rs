@@ -293,7 +293,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         let task = size(Connection::serve);
-        println!("respond {}", size(|(c, l): (&'static mut Connection, usize)| c.respond(l)));
         assert!(task < 1024, "the buffers it gives back would not matter: {task} bytes");
     }
 }
