@@ -114,7 +114,7 @@ fn by_token(session: &Session) -> Outcome<Token> {
     let token = prompt::hidden("API token")?;
     if token.is_empty() {
         return Err(Failure::usage("an empty token is none")
-            .hint("`hythe admin token` on the server makes one."));
+            .hint("`hythe admin tokens:create EMAIL` on the server makes one."));
     }
     Ok(Token::new(token))
 }
