@@ -27,6 +27,9 @@ app.get('/', (request, response) => {
 
 app.get('/health', (request, response) => response.type('text').send('ok\n'))
 
+// The request's headers as the app sees them.
+app.get('/headers', (request, response) => response.json(request.headers))
+
 // The value of one variable, byte for byte.
 app.get('/env/:name', (request, response) => {
   const { name } = request.params

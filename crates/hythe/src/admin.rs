@@ -1,7 +1,6 @@
 //! `hythe admin`: what only the operator may do, on the server's own machine, beside a running
 //! server or without one.
 
-use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -93,8 +92,7 @@ fn settings(place: &Place) -> anyhow::Result<Settings> {
 }
 
 fn ca(place: &Place) -> anyhow::Result<()> {
-    let path = certificates::ca_path(&settings(place)?.data_dir);
-    let pem = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let pem = certificates::ca(&settings(place)?.data_dir)?;
     say(pem.trim_end());
     Ok(())
 }

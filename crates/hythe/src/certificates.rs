@@ -5,7 +5,7 @@
 //! client once (`hythe admin ca`).
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -32,9 +32,12 @@ struct Leaf {
     renew_after: i64,
 }
 
-/// Path of the authority's certificate, for people to trust.
-pub fn ca_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("tls/ca.pem")
+/// The authority's certificate, for people to trust.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn ca(data_dir: &Path) -> anyhow::Result<String> {
+    read(&data_dir.join("tls/ca.pem"))
 }
 
 /// The TLS configuration of the platform's own names. Makes what is missing; renews the leaf when

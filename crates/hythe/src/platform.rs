@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
+use axum::routing::get;
 use dynos::Dynos;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -18,12 +20,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+/// Where clients find the private authority's certificate.
+const CA_PATH: &str = "/ca.pem";
+
 /// A client has so long to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Everything the platform serves itself.
 #[derive(Clone)]
 pub struct Platform {
+    ca: Router,
     api: Router,
     git: Router,
     dynos: Dynos,
@@ -34,13 +40,14 @@ pub struct Platform {
 impl Platform {
     /// A platform of these parts. Connections run in `tasks`; on `stop` they finish their request.
     pub fn new(
+        ca: String,
         api: Router,
         git: Router,
         dynos: Dynos,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        Self { api, git, dynos, tasks, stop }
+        Self { ca: ca_route(ca), api, git, dynos, tasks, stop }
     }
 
     /// Serves every connection that arrives, until the router is gone.
@@ -86,14 +93,18 @@ impl Platform {
         ended.map_err(std::io::Error::other)
     }
 
-    /// git's paths end in `.git/…`; all others are the API's.
+    /// git's paths end in `.git/…`; all others but one are the API's.
     async fn answer(
         self,
         request: Request<hyper::body::Incoming>,
     ) -> Result<Response, std::convert::Infallible> {
         let is_git =
             request.uri().path().split('/').nth(1).is_some_and(|app| app.ends_with(".git"));
-        let rooms = if is_git { self.git } else { self.api };
+        let rooms = match request.uri().path() {
+            CA_PATH => self.ca,
+            _ if is_git => self.git,
+            _ => self.api,
+        };
         rooms.oneshot(request).await
     }
 
@@ -101,6 +112,13 @@ impl Platform {
         self.dynos.attach(secret, into_tokio(stream)?).await;
         Ok(())
     }
+}
+
+/// The private authority's certificate: public by nature, and what a client must trust before it can
+/// speak TLS with this server.
+fn ca_route(pem: String) -> Router {
+    let answer = move || async move { ([(CONTENT_TYPE, "application/x-pem-file")], pem) };
+    Router::new().route(CA_PATH, get(answer))
 }
 
 fn into_tokio(stream: StdUnixStream) -> std::io::Result<UnixStream> {

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::foundation::Foundation;
 use crate::platform::Platform;
 use crate::settings::{Flags, Settings};
-use crate::{environment, first_start, foundation, gap, open_files, ports};
+use crate::{certificates, environment, first_start, foundation, gap, open_files, ports};
 
 /// Batches of log lines that may wait for Logplex; beyond it they are dropped and counted.
 const LOG_BATCHES: usize = 4096;
@@ -131,6 +131,7 @@ impl House {
             api::ApiState::new(foundation.control.clone(), logs.clone(), api_config, tasks.clone())
                 .with_buildpacks(builds::buildpack_names());
         let platform = Platform::new(
+            certificates::ca(&foundation.settings.data_dir)?,
             api::router(api),
             git::router(git),
             dynos.clone(),

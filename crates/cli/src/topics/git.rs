@@ -8,7 +8,7 @@ use super::apps::REMOTE;
 use crate::client::{Client, segment};
 use crate::failure::{Failure, Outcome};
 use crate::git;
-use crate::servers::Servers;
+use crate::servers::{Servers, address};
 use crate::session::{AppFlags, Session};
 use crate::wire::App;
 
@@ -76,8 +76,9 @@ impl Credentials {
             other => return Err(Failure::usage(format!("unknown command: {other}"))),
         }
         let (protocol, host) = question(std::io::stdin().lock())?;
-        let key = session.env.api_key.as_deref();
-        match password(&session.servers, key, &protocol, &host) {
+        let given =
+            Given { server: session.env.server.as_deref(), key: session.env.api_key.as_deref() };
+        match password(&session.servers, given, &protocol, &host) {
             Some(password) => session.screen.raw(&format!(
                 "protocol={protocol}\nhost={host}\nusername=hythe\npassword={password}\n"
             )),
@@ -103,12 +104,21 @@ fn question(input: impl BufRead) -> Outcome<(String, String)> {
     Ok((protocol, host))
 }
 
+/// What the environment says: a server, and a token that wins over the stored one.
+#[derive(Clone, Copy, Default)]
+struct Given<'a> {
+    server: Option<&'a str>,
+    key: Option<&'a str>,
+}
+
 /// The token for exactly this server; never another's.
-fn password(servers: &Servers, key: Option<&str>, protocol: &str, host: &str) -> Option<String> {
+fn password(servers: &Servers, given: Given, protocol: &str, host: &str) -> Option<String> {
     let url = format!("{protocol}://{}", host.to_ascii_lowercase());
-    let known = servers.server.values().find(|server| server.url == url)?;
-    let stored = || known.token.as_ref().map(|token| token.reveal().to_owned());
-    key.map(str::to_owned).or_else(stored)
+    let known = servers.server.values().find(|server| server.url == url);
+    let named = given.server.and_then(|server| address(server).ok()).is_some_and(|at| at == url);
+    let key = given.key.filter(|_| named || known.is_some()).map(str::to_owned);
+    let stored = || Some(known?.token.as_ref()?.reveal().to_owned());
+    key.or_else(stored)
 }
 
 #[cfg(test)]
@@ -122,12 +132,14 @@ mod tests {
         let mut server = Server::at("https://paas.example.com".into());
         server.token = Some(Token::new("t"));
         servers.server.insert("work".into(), server);
-        let ask = |protocol, host| password(&servers, None, protocol, host);
+        let ask = |protocol, host| password(&servers, Given::default(), protocol, host);
         assert_eq!(ask("https", "paas.example.com").as_deref(), Some("t"));
         assert_eq!(ask("http", "paas.example.com"), None, "never unencrypted");
         assert_eq!(ask("https", "paas.example.com:8443"), None);
         assert_eq!(ask("https", "evil.example"), None);
-        assert_eq!(password(&servers, Some("k"), "https", "evil.example"), None);
+        let given = Given { server: Some("http://localhost:8300"), key: Some("k") };
+        assert_eq!(password(&servers, given, "https", "evil.example"), None);
+        assert_eq!(password(&servers, given, "http", "localhost:8300").as_deref(), Some("k"));
     }
 
     #[test]
