@@ -9,7 +9,7 @@ use control::Control;
 use model::{Account, Secret};
 
 use crate::settings::{Flags, Settings};
-use crate::{certificates, first_start, foundation, stop_dynos};
+use crate::{certificates, environment, first_start, foundation, stop_dynos};
 
 /// The longest password line taken from standard input, in bytes.
 const MAX_PASSWORD: u64 = 4096;
@@ -30,6 +30,8 @@ pub enum Command {
     /// Set an account's password, read as one line from standard input (for `heroku login -i`)
     #[command(name = "accounts:password")]
     Password(About),
+    /// List the environment variables that Hythe reads
+    Environment,
     /// Check the hash chain of every app's releases
     #[command(name = "releases:verify")]
     Verify(Place),
@@ -62,6 +64,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ca(place) => ca(&place),
         Command::StopDynos(place) => stop(&place),
+        Command::Environment => list_environment(),
         other => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(with_control(other))
@@ -75,7 +78,7 @@ async fn with_control(command: Command) -> anyhow::Result<()> {
         Command::CreateAccount(about) | Command::CreateToken(about) | Command::Password(about) => {
             &about.place
         }
-        Command::Ca(place) | Command::StopDynos(place) => place,
+        Command::Ca(_) | Command::StopDynos(_) | Command::Environment => return Ok(()),
     };
     let control = foundation::open_existing(&settings(place)?)?;
     match &command {
@@ -83,7 +86,7 @@ async fn with_control(command: Command) -> anyhow::Result<()> {
         Command::CreateToken(about) => create_token(&control, &about.email).await,
         Command::Password(about) => set_password(&control, &about.email).await,
         Command::Verify(_) => verify(&control).await,
-        Command::Accounts(_) | Command::Ca(_) | Command::StopDynos(_) => list(&control).await,
+        _ => list(&control).await,
     }
 }
 
@@ -94,6 +97,13 @@ fn settings(place: &Place) -> anyhow::Result<Settings> {
 fn ca(place: &Place) -> anyhow::Result<()> {
     let pem = certificates::ca(&settings(place)?.data_dir)?;
     say(pem.trim_end());
+    Ok(())
+}
+
+fn list_environment() -> anyhow::Result<()> {
+    for variable in environment::ALL {
+        say(&format!("{:<16} {}", variable.name, variable.help));
+    }
     Ok(())
 }
 

@@ -4,12 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-struct Check {
-    name: String,
-    ok: bool,
-    found: String,
-    mend: String,
-}
+use sandbox::checks::Check;
 
 use crate::{programs, settings};
 
@@ -31,7 +26,7 @@ pub struct Flags {
 pub fn run(flags: &Flags) -> ExitCode {
     let data_dir = settings::data_dir(flags.data_dir.clone());
     let data_dir = data_dir.unwrap_or_else(|_| PathBuf::from("/var/lib/hythe"));
-    let mut checks = Vec::<Check>::new();
+    let mut checks = sandbox::checks::all(&programs::runtime());
     checks.push(git());
     checks.push(packer());
     checks.push(disk(&data_dir));

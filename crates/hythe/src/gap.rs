@@ -28,8 +28,7 @@ const BEAT: Duration = Duration::from_secs(10);
 pub async fn announce(foundation: &Foundation, logs: &Logplex) -> anyhow::Result<()> {
     let Some(since) = last_seen(&foundation.settings.data_dir) else { return Ok(()) };
     let store = &foundation.control.store;
-    let apps: Vec<model::App> =
-        store.read(|db| store::apps::living(db)).await.context("list the apps")?;
+    let apps: Vec<model::App> = store.read(store::apps::living).await.context("list the apps")?;
     for app in apps.iter().filter(|app| app.released_at.is_some()) {
         logs.announce_restart(app.id, since);
     }
@@ -68,7 +67,7 @@ pub async fn forget_destroyed(control: Control, logs: Logplex, stop: Cancellatio
     loop {
         pokes.mark_unchanged();
         let deleted: store::Result<Vec<model::App>> =
-            control.store.read(|db| store::apps::deleted(db)).await;
+            control.store.read(store::apps::deleted).await;
         match deleted {
             Ok(apps) => apps.iter().for_each(|app| logs.forget(app.id)),
             Err(error) => {

@@ -132,7 +132,7 @@ impl Settings {
             token_file: flags.token_file,
             stop_dynos: flags.stop_dynos,
             public_url: file.public_url,
-            runtime: file.runtime.unwrap_or_else(|| programs::runtime()),
+            runtime: file.runtime.unwrap_or_else(programs::runtime),
             workers: file.workers.unwrap_or_else(cores),
             boot_timeout_seconds: file.boot_timeout_seconds.unwrap_or(60),
             stop_grace_seconds: file.stop_grace_seconds.unwrap_or(30),

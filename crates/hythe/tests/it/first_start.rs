@@ -49,7 +49,7 @@ fn the_doctor_finds_this_machine_fit() {
         .expect("the doctor");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
-    for subject in ["cgroup", "crun", "git", "disk", "port"] {
+    for subject in ["control groups", "crun", "git", "disk", "port"] {
         assert!(text.to_lowercase().contains(subject), "nothing on {subject}:\n{text}");
     }
 }
