@@ -41,6 +41,9 @@ const WIND_DOWN: Duration = Duration::from_secs(15);
 /// When it cannot start; the text says what was attempted.
 pub fn run(flags: Flags) -> anyhow::Result<()> {
     trace();
+    // What is private is in private directories; what dynos must read may not depend on the shell
+    // that started the server.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     open_files::raise_limit();
     let settings = Settings::read(flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
