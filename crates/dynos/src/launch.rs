@@ -79,7 +79,7 @@ pub(crate) fn prepare(
 }
 
 /// A high port, different from dyno to dyno as Heroku's, and the same for one dyno's whole life.
-fn port(dyno: DynoId) -> u16 {
+pub(crate) fn port(dyno: DynoId) -> u16 {
     let part = dyno.uuid().as_u128() % 40_000;
     20_000 + u16::try_from(part).unwrap_or(0)
 }

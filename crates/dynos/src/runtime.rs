@@ -140,6 +140,15 @@ impl Runtime {
         }
     }
 
+    /// Where a process that was told this port is reached.
+    pub(crate) fn address(&self, dyno: DynoId, port: u16) -> Option<SocketAddr> {
+        match self {
+            Self::Local(local) => local.address(dyno, port),
+            #[cfg(test)]
+            Self::Sim(sim) => sim.address(dyno),
+        }
+    }
+
     /// How a process ended whose shim is gone, if that is known.
     pub(crate) async fn ending(&self, dyno: DynoId) -> Option<Over> {
         match self {

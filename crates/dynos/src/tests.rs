@@ -259,6 +259,20 @@ async fn a_new_server_takes_over_what_runs() {
 }
 
 #[tokio::test]
+async fn a_process_whose_address_was_not_yet_written_is_taken_over_too() {
+    let mut bed = Bed::new().await;
+    bed.stop_server().await;
+    bed.scale(&[("web", 1, "serve")]).await;
+    let release = bed.deploy(&[]).await;
+    bed.half_begun(release).await;
+    bed.new_server().await;
+    bed.settled().await;
+    assert_eq!(bed.ps().await, ["web.1 up v1"]);
+    assert_eq!(bed.addresses().await.len(), 1);
+    assert_eq!(bed.sim.launches().len(), 1, "nothing is started beside it");
+}
+
+#[tokio::test]
 async fn what_died_while_no_server_ran_is_started_again() {
     let mut bed = Bed::new().await;
     bed.scale(&[("web", 1, "serve"), ("worker", 1, "work")]).await;

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::attach::Session;
+use crate::launch;
 use crate::output::{self, AppLog, Sink};
 use crate::runtime::{self, Over, Process, Status};
 use crate::streams::Streams;
@@ -37,6 +38,9 @@ impl Keeper {
         match process.status().await {
             Status::Running => self.wire(process, None).await,
             Status::Over(over) => return self.was_quick(process, None, over).await,
+        }
+        if self.life.address.is_none() {
+            self.located().await;
         }
         if let Some(why) = self.life.stop_reason {
             return Phase::Stopping { why };
@@ -91,6 +95,7 @@ impl Keeper {
     /// Waits until a web dyno's port answers.
     pub(super) async fn booting(&mut self, deadline: Instant) -> Phase {
         let Some(address) = self.life.address else {
+            self.killed().await;
             let reason = "the dyno has no address".to_owned();
             return Phase::Gone(Ending::Process(Over::Failed(reason)));
         };
@@ -137,6 +142,14 @@ impl Keeper {
         let backend = web.map(|at| Arc::new(Backend::new(self.life.dyno.id, name.clone(), at)));
         self.backend = backend;
         self.publish(Condition::Up);
+    }
+
+    /// Finds out the address that an earlier server had no time to write down.
+    async fn located(&mut self) {
+        let (id, runtime) = (self.id(), &self.house.runtime);
+        if let Some(address) = runtime.address(id, launch::port(id)) {
+            self.reached_at(address).await;
+        }
     }
 
     async fn reached_at(&mut self, address: SocketAddr) {

@@ -60,7 +60,7 @@ impl Local {
         let (dyno, port) = (launch.id, launch.port);
         let slot = self.slots.take()?;
         let dir = self.dir(dyno);
-        let address = SocketAddr::new(IpAddr::V4(self.slots.network(slot).address), port);
+        let address = self.reached(slot, port);
         if let Err(error) = make(&dir, slot) {
             self.slots.free(slot);
             return Err(Error::Io { attempt: "make the dyno's directory", source: error });
@@ -88,6 +88,11 @@ impl Local {
     /// Connects to a shim that another server started.
     pub(super) async fn find(&self, dyno: DynoId) -> Result<Shim, Error> {
         Shim::connect(&self.dir(dyno)).await
+    }
+
+    /// Where a dyno is reached, by the slot that its directory holds.
+    pub(super) fn address(&self, dyno: DynoId, port: u16) -> Option<SocketAddr> {
+        slots::read(&self.dir(dyno)).map(|slot| self.reached(slot, port))
     }
 
     /// What the file that a shim left says.
@@ -118,6 +123,10 @@ impl Local {
             }
             None => slot.into_iter().for_each(|slot| self.slots.free(slot)),
         }
+    }
+
+    fn reached(&self, slot: Slot, port: u16) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.slots.network(slot).address), port)
     }
 
     fn dir(&self, dyno: DynoId) -> PathBuf {

@@ -33,6 +33,7 @@ pub(crate) struct Pretended(Arc<Inner>);
 
 struct Inner {
     act: Act,
+    address: SocketAddr,
     over: watch::Sender<Option<Over>>,
     signals: Mutex<Vec<i32>>,
     /// What reads its output; taken by the server that asks first.
@@ -76,15 +77,16 @@ impl Sim {
             return Err(Error::Spawn("this machine refuses".into()));
         }
         let (out, err) = (std::io::pipe().expect("a pipe"), std::io::pipe().expect("a pipe"));
+        // The port is free when it is told: a pretended dyno shares the host's network.
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
         let process = Pretended(Arc::new(Inner {
             act,
+            address,
             over: watch::Sender::new(None),
             signals: Mutex::default(),
             streams: Mutex::new(Some((out.0.into(), err.0.into()))),
         }));
-        // The port is free when it is told: a pretended dyno shares the host's network.
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = listener.local_addr().expect("an address");
         let listens = matches!(process.0.act, Act::Serve | Act::Stubborn);
         // One that does not listen leaves the port closed.
         tokio::spawn(process.clone().live(listens.then_some(listener), out.1, err.1));
@@ -98,6 +100,10 @@ impl Sim {
 
     pub(super) fn find(&self, dyno: DynoId) -> Result<Pretended, Error> {
         self.machine().processes.get(&dyno).cloned().ok_or(Error::Gone)
+    }
+
+    pub(super) fn address(&self, dyno: DynoId) -> Option<SocketAddr> {
+        self.machine().processes.get(&dyno).map(|process| process.0.address)
     }
 
     pub(super) fn clean(&self, dyno: DynoId) {

@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::time::Duration;
 
-use model::DynoId;
+use model::dyno::DynoKind;
 use model::routes::{WebState, WebView};
+use model::{Dyno, DynoId, DynoSize, DynoState, ReleaseId, Timestamp};
 use sandbox::protocol::{self, Limits, Root};
+use store::dynos::Life;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -111,9 +113,36 @@ impl Bed {
 
     /// Puts a process on the machine that no row speaks of.
     pub(super) async fn haunt(&self) {
+        self.put(DynoId::random(), "work");
+    }
+
+    /// Leaves what a server leaves that dies between starting a process and writing where it is.
+    pub(super) async fn half_begun(&self, release: ReleaseId) {
+        let (id, now) = (DynoId::random(), Timestamp::now());
+        let dyno = Dyno {
+            id,
+            app: self.app.id,
+            name: "web.1".parse().expect("a name"),
+            kind: DynoKind::Formation,
+            release: Some(release),
+            release_version: 1,
+            command: "serve".into(),
+            size: DynoSize::Standard1X,
+            state: DynoState::Starting,
+            exit: None,
+            created_at: now,
+            up_at: None,
+            updated_at: now,
+        };
+        let life = Life { dyno, crashes: 0, address: None, stop_reason: None, ended_at: None };
+        self.put(id, "serve");
+        self.app.intend(move |tx| store::dynos::insert(tx, &life)).await;
+    }
+
+    fn put(&self, id: DynoId, command: &str) {
         self.sim.haunt(Launch {
-            id: DynoId::random(),
-            argv: vec!["work".into()],
+            id,
+            argv: vec![command.into()],
             env: BTreeMap::new(),
             cwd: "/".into(),
             slug: None,
@@ -121,7 +150,7 @@ impl Bed {
             limits: self.config.build_limits,
             terminal: protocol::Terminal::Output,
             port: 1,
-            shown_command: "work".into(),
+            shown_command: command.into(),
         });
     }
 }

@@ -241,7 +241,10 @@ impl App {
     }
 
     /// Writes intent as `control` does.
-    async fn intend(&self, change: impl FnOnce(&mut Tx<'_>) -> store::Result<()> + Send + 'static) {
+    pub(crate) async fn intend(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> store::Result<()> + Send + 'static,
+    ) {
         let app = self.id;
         let done = self.store.write(move |tx| {
             change(tx)?;
