@@ -1,6 +1,7 @@
 //! `hythe admin`: what only the operator may do, on the server's own machine, beside a running
 //! server or without one.
 
+use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -168,6 +169,8 @@ fn stop(place: &Place) -> anyhow::Result<()> {
     }
     let stopped = stop_dynos::all(&settings.run_dir)?;
     sandbox::network::remove_host(&settings.run_dir).context("remove the dynos' network")?;
+    // Sockets and markers of a server that is gone; the next start makes what it needs.
+    let _in_use = fs::remove_dir_all(&settings.run_dir);
     say(&format!("Stopped {stopped} dynos."));
     Ok(())
 }
