@@ -2,6 +2,8 @@
 
 use std::io;
 
+use nix::errno::Errno;
+
 /// An attempt that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,6 +30,13 @@ pub enum Error {
     /// The shim is still there; it has to be asked, not swept away.
     #[error("the dyno's shim is still running")]
     Alive,
+}
+
+impl Error {
+    /// Whether the system answered with this number.
+    pub(crate) fn is(&self, errno: Errno) -> bool {
+        matches!(self, Self::System { source, .. } if source.raw_os_error() == Some(errno as i32))
+    }
 }
 
 /// Short for what most functions here answer.

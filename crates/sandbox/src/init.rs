@@ -13,7 +13,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::wait;
 use nix::unistd::{Pid, dup2_stdin, read};
 
 use crate::error::{Attempt, Error, Result};
@@ -57,10 +57,15 @@ impl Init {
         self.control.write_all(&[number]).attempt(|| format!("pass on signal {number}"))
     }
 
-    /// Ends every process of the dyno, and waits until they have ended.
+    /// Ends every process of the dyno, and waits until they have ended. Children of the runtime that
+    /// became ours may be among them: process 1 does not go before those are waited for, too.
     pub fn end(self) {
         let _ = kill(self.pid, Signal::SIGKILL);
-        let _ = waitpid(self.pid, None);
+        while let Ok(status) = wait() {
+            if status.pid() == Some(self.pid) {
+                return;
+            }
+        }
     }
 }
 

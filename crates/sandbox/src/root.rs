@@ -7,12 +7,13 @@
 mod app;
 mod dev;
 mod etc;
+mod shown;
 
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
+use self::shown::Shown;
 use crate::error::{Attempt, Result};
 use crate::ids::Ids;
 use crate::protocol::{self, Spec};
@@ -24,7 +25,9 @@ use crate::tree::{Access, Root};
 /// # Errors
 /// When the system refuses a step, or the specification asks for what cannot be.
 pub fn assemble(spec: &Spec) -> Result<Ids> {
-    let (ids, namespace) = app::slug(spec)?;
+    let shown = Shown::take(spec)?;
+    shown.attach_slug()?;
+    let ids = shown.ids;
     base(&spec.root, ids)?;
     let root = Root::open(Path::new(stage::ROOT))?;
     if matches!(spec.root, protocol::Root::Host) {
@@ -37,10 +40,7 @@ pub fn assemble(spec: &Spec) -> Result<Ids> {
     for path in ["/proc", "/run"] {
         root.directory(Path::new(path))?;
     }
-    for mount in &spec.mounts {
-        let access = if mount.writable { Access::Write } else { Access::Read };
-        root.show_as(&mount.source, &mount.target, access, Some(namespace.as_fd()))?;
-    }
+    shown.attach_mounts(&root, spec)?;
     Ok(ids)
 }
 

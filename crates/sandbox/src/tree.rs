@@ -34,6 +34,13 @@ pub fn detached(source: &Path, access: Access, ids: Option<BorrowedFd<'_>>) -> R
     Ok(tree)
 }
 
+/// Attaches a tree at a directory of the stage.
+pub fn move_to(tree: &OwnedFd, place: &Path) -> Result<()> {
+    let attempt = || format!("mount at {}", place.display());
+    let point = File::open(place).attempt(attempt)?;
+    sys::move_mount(tree.as_fd(), point.as_fd()).attempt(attempt)
+}
+
 /// The root of a dyno in the making. Paths are resolved without following a symbolic link and
 /// without leaving it.
 pub struct Root {
@@ -87,20 +94,13 @@ impl Root {
 
     /// Shows what is at `source` on the host at `target` inside.
     pub fn show(&self, source: &Path, target: &Path, access: Access) -> Result<()> {
-        self.show_as(source, target, access, None)
+        self.attach(&detached(source, access, None)?, source, target)
     }
 
-    /// As [`Root::show`], with ids shown through the user namespace `ids`.
-    pub fn show_as(
-        &self,
-        source: &Path,
-        target: &Path,
-        access: Access,
-        ids: Option<BorrowedFd<'_>>,
-    ) -> Result<()> {
+    /// Attaches a tree that was taken at `source` at `target` inside.
+    pub fn attach(&self, tree: &OwnedFd, source: &Path, target: &Path) -> Result<()> {
         let kind = source.metadata().attempt(|| format!("look at {}", source.display()))?;
         let point = if kind.is_dir() { self.directory(target) } else { self.file(target) }?;
-        let tree = detached(source, access, ids)?;
         sys::move_mount(tree.as_fd(), point.as_fd())
             .attempt(|| format!("mount {} at {}", source.display(), target.display()))
     }

@@ -1,59 +1,24 @@
 //! The parts of a dyno's root that it may write to, and the image that `/app` begins with.
 
 use std::fs::{self, DirBuilder};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::chown;
 use std::path::Path;
 
-use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 
 use crate::disk;
 use crate::error::{Attempt, Result};
 use crate::ids::{Ids, USER};
-use crate::loop_device;
 use crate::protocol::Spec;
 use crate::stage;
-use crate::sys::{self, MountAttributes};
-use crate::tree::{Access, Root, magic};
+use crate::tree::{Access, Root, detached, magic, move_to};
 
 const FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
-/// Mounts the slug, if there is one, so that its files are the dyno's. Answers the mapping that
-/// makes them so, and a user namespace that has it.
-///
-/// Where the kernel cannot show a squashfs under other ids (before Linux 6.2), the dyno's user is
-/// host id 1000 itself, to whom the files in the image belong.
-pub fn slug(spec: &Spec) -> Result<(Ids, OwnedFd)> {
-    let own = Ids::own(spec.id_base);
-    let namespace = own.namespace()?;
-    let Some(image) = &spec.slug else { return Ok((own, namespace)) };
-    let device = loop_device::share(image)?;
-    let flags = FLAGS | MsFlags::MS_RDONLY;
-    let nothing: Option<&str> = None;
-    mount(Some(&device.path), stage::SLUG, Some("squashfs"), flags, nothing)
-        .attempt(|| format!("mount the slug {}", image.display()))?;
-    let path = Path::new(stage::SLUG);
-    let tree = sys::open_tree(path).attempt(|| "take the slug's mount")?;
-    let ids = MountAttributes { set: 0, ids: Some(namespace.as_fd()) };
-    match sys::mount_setattr(tree.as_fd(), ids) {
-        Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
-            let shared = Ids::with_shared_user(spec.id_base);
-            return Ok((shared, shared.namespace()?));
-        }
-        other => other.attempt(|| "show the slug under the dyno's ids")?,
-    }
-    let point = fs::File::open(path).attempt(|| "open the slug's mount")?;
-    sys::move_mount(tree.as_fd(), point.as_fd()).attempt(|| "mount the slug again")?;
-    Ok((own, namespace))
-}
-
 /// Mounts `directory` as the root, under a layer of our own in [`stage::BASE`].
 pub fn layer_over(directory: &Path) -> Result<()> {
-    let tree = crate::tree::detached(directory, Access::Read, None)?;
-    let point = fs::File::open(stage::UNDER).attempt(|| "open a mount point")?;
-    sys::move_mount(tree.as_fd(), point.as_fd())
-        .attempt(|| format!("mount the root {}", directory.display()))?;
+    let tree = detached(directory, Access::Read, None)?;
+    move_to(&tree, Path::new(stage::UNDER))?;
     for name in ["upper", "work"] {
         let path = Path::new(stage::BASE).join(name);
         fs::create_dir(&path).attempt(|| "make a layer")?;

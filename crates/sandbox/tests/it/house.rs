@@ -194,6 +194,7 @@ impl Server {
         loop {
             match self.receive() {
                 Event::Streams => break,
+                Event::Failed { reason } => panic!("it did not start: {reason}"),
                 other => self.waiting.push_back(other),
             }
         }
