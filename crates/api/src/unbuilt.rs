@@ -11,11 +11,10 @@ const ENDPOINTS: &str = include_str!("../endpoints.txt");
 
 /// Requests of the official CLI that are in no published schema, and what they are for. `{*}` is
 /// any rest.
-const BEYOND_SCHEMA: [(&str, &str); 16] = [
+const BEYOND_SCHEMA: [(&str, &str); 15] = [
     ("GET /api/v2", EXEC),
     ("GET /apps/{app}/usage", "Usage of add-ons"),
     ("GET /auth/{*}", BROWSER),
-    ("GET /buildpacks", REGISTRY),
     ("GET /buildpacks/{buildpack}/readme", REGISTRY),
     ("GET /buildpacks/{buildpack}/revisions", REGISTRY),
     ("GET /client/v11/{*}", DATA),
@@ -32,8 +31,9 @@ const BEYOND_SCHEMA: [(&str, &str); 16] = [
 
 const BROWSER: &str = "Logging in through the browser (use `heroku login -i`)";
 const DATA: &str = "The data API";
-const EXEC: &str = "Heroku Exec (use `heroku run`)";
-const REGISTRY: &str = "Searching the buildpack registry";
+/// What `heroku ps:exec` needs.
+pub const EXEC: &str = "Heroku Exec (use `heroku run`)";
+const REGISTRY: &str = "More about a buildpack than its name";
 
 /// The answer to a request that no route takes.
 pub async fn answer(request: Request) -> ApiError {
@@ -48,7 +48,7 @@ pub async fn answer(request: Request) -> ApiError {
     match (beyond, listed) {
         (Some((_, what)), _) => ApiError::not_built(StatusCode::NOT_IMPLEMENTED, what),
         (None, Some(line)) => {
-            let what = format!("{} (`{line}`)", subject(line));
+            let what = format!("{}: `{line}`", subject(line));
             ApiError::not_built(StatusCode::NOT_IMPLEMENTED, &what)
         }
         (None, None) => ApiError::no_such_path(),
@@ -72,7 +72,11 @@ fn matches(template: &str, path: &str) -> bool {
 /// What `METHOD /path` is about, for the beginning of a sentence: its last fixed part in words.
 fn subject(line: &str) -> String {
     let mut fixed = line.rsplit('/').filter(|part| !part.starts_with('{'));
-    let words = fixed.next().unwrap_or("This").replace(['-', '_'], " ");
+    let words = match fixed.next().unwrap_or("this") {
+        "acm" => "automatic certificate management".to_owned(),
+        "sni-endpoints" => "certificates".to_owned(),
+        other => other.replace(['-', '_'], " "),
+    };
     let mut letters = words.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
@@ -93,5 +97,6 @@ mod tests {
     #[test]
     fn the_subject_is_the_last_fixed_part() {
         assert_eq!(subject("GET /account/app-transfers/{transfer}"), "App transfers");
+        assert_eq!(subject("POST /apps/{app}/sni-endpoints"), "Certificates");
     }
 }

@@ -1,5 +1,6 @@
 //! Dynos as people see and restart them. What runs is the dyno manager's; here is only intent.
 
+use model::dyno::DynoKind;
 use model::plan::RestartTarget;
 use model::{Account, AppId, Dyno, DynoName, Timestamp};
 use store::restarts::{self, Restart};
@@ -47,9 +48,7 @@ pub async fn restart(
         .write(move |_, tx| {
             access::app(tx, &who, app)?;
             let now = Timestamp::now();
-            if let RestartTarget::Dyno(name) = &target
-                && cancel_one_offs(tx, app, name, now)? > 0
-            {
+            if cancel_one_offs(tx, app, &target, now)? > 0 {
                 return Ok(());
             }
             check_wanted(tx, app, &target)?;
@@ -80,19 +79,32 @@ pub async fn stop(
     restart(control, who, app, target).await
 }
 
-/// Asks for the end of the app's one-offs of this name; answers how many there are.
-fn cancel_one_offs(tx: &mut Tx<'_>, app: AppId, name: &DynoName, now: Timestamp) -> Result<usize> {
+/// Asks for the end of the one-offs that are meant: the one of this name, or all of a type that no
+/// process of the formation has, such as `run`. Answers how many there are.
+fn cancel_one_offs(
+    tx: &mut Tx<'_>,
+    app: AppId,
+    target: &RestartTarget,
+    now: Timestamp,
+) -> Result<usize> {
+    let meant = |name: &DynoName| match target {
+        RestartTarget::All => false,
+        RestartTarget::Type(process_type) => name.process_type == *process_type,
+        RestartTarget::Dyno(wanted) => name == wanted,
+    };
+    if matches!(target, RestartTarget::Type(_)) && check_wanted(tx, app, target).is_ok() {
+        return Ok(0);
+    }
     let all = one_offs::unfinished_of(tx, app)?;
-    let named: Vec<_> = all
+    let ended: Vec<_> = all
         .into_iter()
-        .filter(|one_off| one_off.name == *name)
-        .filter(|one_off| one_off.kind != model::dyno::DynoKind::Build)
+        .filter(|one_off| one_off.kind != DynoKind::Build && meant(&one_off.name))
         .collect();
-    for one_off in &named {
+    for one_off in &ended {
         one_offs::cancel(tx, one_off.id, now)?;
         tx.poke(Poke::Dynos);
     }
-    Ok(named.len())
+    Ok(ended.len())
 }
 
 fn check_wanted(db: &Reader<'_>, app: AppId, target: &RestartTarget) -> Result<()> {

@@ -11,6 +11,7 @@ use crate::app_path::AppPath;
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::state::ApiState;
+use crate::unbuilt;
 
 /// Path of the list and the API's word for one.
 const OF_ACCOUNT: [(&str, &str); 13] = [
@@ -45,6 +46,7 @@ pub fn routes() -> Router<ApiState> {
     let mut router = Router::new()
         .route("/actions/addons/resolve", post(|_: Caller| none("add_on")))
         .route("/actions/addon-attachments/resolve", post(|_: Caller| none("add_on attachment")))
+        .route("/apps/{app}/features/runtime-heroku-exec", get(exec).patch(exec))
         .route("/apps/{app}/pipeline-couplings", get(|_: AppPath| none("pipeline_coupling")))
         .route("/apps/{app}/review-app", get(|_: AppPath| none("review_app")));
     for (path, resource) in OF_ACCOUNT {
@@ -77,6 +79,11 @@ async fn nothing() -> Json<[(); 0]> {
 
 async fn none(resource: &'static str) -> ApiError {
     ApiError::not_found(resource)
+}
+
+/// The feature that `heroku ps:exec` asks for before anything else.
+async fn exec(_: AppPath) -> ApiError {
+    ApiError::not_built(StatusCode::NOT_IMPLEMENTED, unbuilt::EXEC)
 }
 
 /// The one that people will try first, so it says what they can do instead.

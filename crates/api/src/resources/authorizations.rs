@@ -136,6 +136,7 @@ async fn create(
     Grantor(account): Grantor,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<AuthorizationBody>)> {
+    check_scopes(&new.scope)?;
     let expires_in = new.expires_in.as_ref().map(Seconds::duration).transpose()?;
     let description = new.description.unwrap_or_else(|| "Long-lived user authorization".to_owned());
     let new = NewAuthorization { description, scopes: new.scope, expires_in };
@@ -143,6 +144,13 @@ async fn create(
     let token = made.token.clone();
     let body = AuthorizationBody::new(made, &account, token.as_ref());
     Ok((StatusCode::CREATED, Json(body)))
+}
+
+/// A token that promises to do less than it can would deceive, so narrower scopes are refused.
+fn check_scopes(scopes: &[String]) -> Result<()> {
+    let Some(narrower) = scopes.iter().find(|scope| *scope != "global") else { return Ok(()) };
+    let what = format!("Limiting a token to a scope (`{narrower}`; the one scope is `global`)");
+    Err(ApiError::not_built(StatusCode::UNPROCESSABLE_ENTITY, &what))
 }
 
 /// Who may make a token: somebody with e-mail and password, or with another token.

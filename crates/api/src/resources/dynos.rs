@@ -203,14 +203,15 @@ pub fn process_type(name: &str) -> Result<ProcessType> {
     name.parse().map_err(|error: NameError| ApiError::invalid(error.to_string()))
 }
 
-/// What a path's `{dyno}` means: a name, also of a dyno that is about to be, or an id of one that
-/// is.
+/// What a path's `{dyno}` means: a name, also of a dyno that is about to be; an id of one that is;
+/// or, as in `heroku ps:restart web`, a process type.
 async fn target(state: &ApiState, caller: &Caller, app: &App, dyno: &str) -> Result<Target> {
     if dyno.parse::<DynoId>().is_ok() {
         let dyno = dynos::info(&state.control, &caller.account, app.id, dyno).await?;
         return Ok(Target::Dyno(dyno.name));
     }
-    dyno.parse().map(Target::Dyno).map_err(|_| ApiError::not_found("dyno"))
+    let of_type = || dyno.parse().map(Target::Type);
+    dyno.parse().map(Target::Dyno).or_else(|_| of_type()).map_err(|_| ApiError::not_found("dyno"))
 }
 
 /// Stopping and restarting is asked for, and happens after the answer.

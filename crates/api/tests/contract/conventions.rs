@@ -107,7 +107,12 @@ async fn what_is_not_built_says_so() {
     let add_on =
         platform.ask("POST", "/apps/demo/addons", json!({"plan": "heroku-postgresql"})).await;
     assert_eq!(add_on.error(), "422 not_implemented");
-    for answer in [key, add_on] {
+    let exec = platform.get("/apps/demo/features/runtime-heroku-exec").await;
+    assert_eq!(exec.error(), "501 not_implemented");
+    let narrow = json!({"scope": ["global", "read"]});
+    let narrow = platform.ask("POST", "/oauth/authorizations", narrow).await;
+    assert_eq!(narrow.error(), "422 not_implemented");
+    for answer in [key, add_on, exec, narrow] {
         let message = answer.json()["message"].as_str().expect("a text").to_owned();
         assert!(message.ends_with("is not built in this version of Hythe."), "{message}");
     }
@@ -118,6 +123,17 @@ async fn the_registry_knows_the_buildpacks_of_the_platform() {
     let platform = Platform::start().await;
     let known = platform.get("/buildpacks/heroku%2Fnodejs").await.json();
     assert_eq!(known["blob_url"], "urn:buildpack:heroku/nodejs");
+    for (query, count) in [
+        ("", 1),
+        ("?in[namespace][]=heroku", 1),
+        ("?in[name][]=cobol&in[name][]=nodejs", 1),
+        ("?in[namespace][]=other&in[name][]=nodejs", 0),
+        ("?like[description]=nodejs%20buildpack", 1),
+        ("?like[description]=cobol", 0),
+    ] {
+        let found = platform.get(&format!("/buildpacks{query}")).await.json();
+        assert_eq!(found.as_array().map(Vec::len), Some(count), "{query}");
+    }
     let unknown = platform.get("/buildpacks/heroku%2Fcobol").await;
     assert_eq!(unknown.error(), "404 not_found");
     platform.good("POST", "/apps", json!({"name": "demo"})).await;

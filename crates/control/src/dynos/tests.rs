@@ -68,3 +68,28 @@ async fn restarting_or_stopping_a_one_off_ends_it() {
     let found = lab.control.store.read(move |db| one_offs::find(db, id)).await.expect("read");
     assert!(found.expect("there").cancelled_at.is_some());
 }
+
+#[tokio::test]
+async fn stopping_a_type_that_only_one_offs_have_ends_them_all() {
+    let lab = Lab::new().await;
+    let app = lab.app("demo").await;
+    lab.deploy(&app, "a", &[("web", "w")]).await;
+    let new = || NewRun {
+        command: "bash".to_owned(),
+        env: Default::default(),
+        process_type: None,
+        size: None,
+        terminal: Terminal::Pipes,
+        time_to_live_seconds: None,
+    };
+    for _ in 0..2 {
+        runs::run(&lab.control, &lab.who, app.id, new()).await.expect("asked for");
+    }
+    stop(&lab.control, &lab.who, app.id, process_type("web")).await.expect("asked for");
+    let unfinished = move |db: &Reader<'_>| one_offs::unfinished_of(db, app.id);
+    let rows = lab.control.store.read(unfinished).await.expect("read");
+    assert!(rows.iter().all(|row| row.cancelled_at.is_none()), "web is no one-off");
+    stop(&lab.control, &lab.who, app.id, process_type("run")).await.expect("asked for");
+    let rows = lab.control.store.read(unfinished).await.expect("read");
+    assert!(rows.iter().all(|row| row.cancelled_at.is_some()), "a one-off was left");
+}
