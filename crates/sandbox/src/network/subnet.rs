@@ -15,10 +15,10 @@ use crate::protocol::Network;
 const CLAIMS: &str = "/run/hythe/net";
 
 /// Subnets there are, all in 172.16.0.0/12, where Heroku's dynos live too.
-const SUBNETS: u32 = 64;
+const SUBNETS: u32 = 32;
 
 /// Addresses from one subnet to the next.
-const STRIDE: u32 = 16 * 1024;
+const STRIDE: u32 = 32 * 1024;
 
 /// Dynos of a server at one time: as many as there are ids for.
 const SLOTS: u32 = 1000;
@@ -29,8 +29,9 @@ const PREFIX: u8 = 20;
 /// First address of all.
 const FIRST: u32 = u32::from_be_bytes([172, 16, 0, 0]);
 
-/// First host id of all: above those that distributions hand out to people and their containers.
-const FIRST_ID: u32 = 1024 * COUNT;
+/// First host id of all: above those that distributions hand out to people and their containers. The
+/// last is below 2^31, because parts of the kernel read ids as signed numbers.
+const FIRST_ID: u32 = 256 * COUNT;
 
 /// A server's share of what a machine has. Dyno `n` has the four addresses from `first + 4 n`: the
 /// second is the host's end, the third the dyno's; and the 65536 ids from `id_base + 65536 n`.
@@ -170,12 +171,12 @@ mod tests {
 
     #[test]
     fn slots_are_pairs_of_addresses_within_the_subnet() {
-        let subnet = Subnet::of(63);
-        assert_eq!(subnet.cidr(), "172.31.192.0/20");
+        let subnet = Subnet::of(31);
+        assert_eq!(subnet.cidr(), "172.31.128.0/20");
         let last = subnet.slot(SLOTS - 1).unwrap();
-        assert_eq!(last.gateway, Ipv4Addr::new(172, 31, 207, 157));
-        assert_eq!(last.address, Ipv4Addr::new(172, 31, 207, 158));
-        assert_eq!(last.interface, "hythe63-999");
+        assert_eq!(last.gateway, Ipv4Addr::new(172, 31, 143, 157));
+        assert_eq!(last.address, Ipv4Addr::new(172, 31, 143, 158));
+        assert_eq!(last.interface, "hythe31-999");
         assert!(subnet.slot(SLOTS).is_none());
         assert!(subnet.slot(u32::MAX).is_none());
         assert_eq!(Subnet::of(0).slot(1).unwrap().address, Ipv4Addr::new(172, 16, 0, 6));
@@ -185,7 +186,7 @@ mod tests {
     fn every_dyno_of_every_server_has_ids_of_its_own() {
         let last = Subnet::of(SUBNETS - 1);
         let end = u64::from(last.id_base) + u64::from(SLOTS) * u64::from(COUNT);
-        assert!(end < u64::from(u32::MAX));
+        assert!(end <= 1 << 31);
         for index in 1..SUBNETS {
             assert_eq!(Subnet::of(index).id_base - Subnet::of(index - 1).id_base, SLOTS * COUNT);
         }
@@ -196,7 +197,7 @@ mod tests {
         let docker = format!("{NO_ROUTES}docker0 000011AC 00000000 0001 0 0 0 0000FFFF 0 0 0\n");
         let taken: Vec<u32> =
             (0..SUBNETS).filter(|index| Subnet::of(*index).is_routed(&docker)).collect();
-        assert_eq!(taken, [4, 5, 6, 7]);
+        assert_eq!(taken, [2, 3]);
         let default = format!("{NO_ROUTES}eth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0\n");
         assert!(!Subnet::of(0).is_routed(&default));
     }

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use sandbox::frames::{self, Decoder};
@@ -17,12 +18,23 @@ use sandbox::protocol::{Event, Limits, Mount, Request, Root, SOCKET, Spec, Termi
 /// No step of a test takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Numbers of houses, dynos and whatever else needs one.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// Houses that stand in each server's subnet. The last one takes the firewall away.
+static HOUSES: Mutex<[u32; 2]> = Mutex::new([0; 2]);
+
+/// Where the server would be that claims the subnet.
+fn run_dir(server: usize) -> PathBuf {
+    format!("/run/hythe-test-{}-{server}", std::process::id()).into()
+}
+
 /// A server's worth of names, addresses and directories.
 pub struct House {
     pub directory: tempfile::TempDir,
     pub subnet: Subnet,
     name: String,
-    next: AtomicU32,
+    server: usize,
 }
 
 /// A dyno and the connection to its shim.
@@ -41,20 +53,31 @@ pub struct Server {
 }
 
 impl House {
+    /// In the one subnet of this process, which claims it for good.
     pub fn build() -> Self {
+        static SHARED: LazyLock<Subnet> = LazyLock::new(|| claim(&run_dir(0)).unwrap());
+        Self::in_subnet(SHARED.clone(), 0)
+    }
+
+    /// In another server's subnet. For one test only.
+    pub fn beside() -> Self {
+        Self::in_subnet(claim(&run_dir(1)).unwrap(), 1)
+    }
+
+    fn in_subnet(subnet: Subnet, server: usize) -> Self {
         assert!(nix::unistd::geteuid().is_root(), "these tests start containers: run them as root");
-        static HOUSES: AtomicU32 = AtomicU32::new(0);
-        let number = HOUSES.fetch_add(1, Ordering::Relaxed);
+        let mut houses = HOUSES.lock().unwrap();
+        houses[server] += 1;
+        ensure_host(&subnet).unwrap();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("hythe-test-{}-{number}", std::process::id());
         let directory = tempfile::Builder::new().prefix("hythe-test-").tempdir().unwrap();
-        let subnet = claim(directory.path()).unwrap();
-        ensure_host(&subnet).unwrap();
-        Self { directory, subnet, name, next: AtomicU32::new(0) }
+        Self { directory, subnet, name, server }
     }
 
     /// The specification of a small dyno that runs a shell command.
     pub fn spec(&self, command: &str) -> Spec {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let env = [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/app")];
         Spec {
             version: VERSION,
@@ -95,7 +118,7 @@ impl House {
 
     /// A slug image of these files, each a path and its content.
     pub fn slug(&self, files: &[(&str, &str)]) -> PathBuf {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let tree = self.directory.path().join(format!("tree-{number}"));
         for (path, content) in files {
             let path = tree.join(path);
@@ -153,7 +176,11 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        remove_host(self.directory.path()).unwrap();
+        let mut houses = HOUSES.lock().unwrap();
+        houses[self.server] -= 1;
+        if houses[self.server] == 0 {
+            remove_host(&run_dir(self.server)).unwrap();
+        }
         sandbox::remove_groups(&self.name).unwrap();
     }
 }

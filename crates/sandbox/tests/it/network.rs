@@ -30,7 +30,7 @@ fn a_dyno_does_not_reach_another() {
 #[test]
 fn a_dyno_of_another_server_is_not_reached_either() {
     let house = House::build();
-    let neighbour = House::build();
+    let neighbour = House::beside();
     let (dyno, spec) = serving(&neighbour);
     let other = format!("{}:5000", spec.network.address);
     let (_, text) = house.output(&house.probe(&["connect", &other]));
@@ -180,9 +180,9 @@ struct Outside {
 
 impl Outside {
     fn build(house: &House, addresses: &[&str]) -> Self {
-        let prefix = format!("ht{}", std::process::id());
-        let name = format!("hythe-test-{}", std::process::id());
-        let octet = house.subnet.first.octets()[2] / 64 + (house.subnet.first.octets()[1] - 16) * 4;
+        let prefix = format!("ht{}x{}", std::process::id(), addresses.len());
+        let name = format!("hythe-test-{prefix}");
+        let octet = std::process::id() % 250;
         let ip = |arguments: &str| {
             let mut command = Command::new("ip");
             let status = command.args(arguments.split_whitespace()).status().unwrap();
