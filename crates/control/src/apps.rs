@@ -180,6 +180,7 @@ fn insert(tx: &mut Tx<'_>, who: &Account, name: AppName, stack: String) -> Resul
         updated_at: now,
         released_at: None,
         deleted_at: None,
+        boot_timeout_seconds: None,
     };
     apps::insert(tx, &app, &ConfigVars::default())?;
     Ok(app)

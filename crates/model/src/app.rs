@@ -35,4 +35,6 @@ pub struct App {
     pub released_at: Option<Timestamp>,
     /// When its destruction was asked for. Such an app is invisible to people; reconcilers empty it.
     pub deleted_at: Option<Timestamp>,
+    /// Seconds its web dynos have to listen; `None` for the operator's number.
+    pub boot_timeout_seconds: Option<u32>,
 }

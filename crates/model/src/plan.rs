@@ -21,7 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::dyno::{DynoKind, StopReason};
-use crate::{AppId, DynoId, DynoName, DynoSize, DynoState, ProcessType, ReleaseId, Timestamp};
+use crate::{
+    AppId, DynoId, DynoName, DynoSize, DynoState, Features, ProcessType, ReleaseId, Timestamp,
+};
 
 use slot::Slot;
 
@@ -49,6 +51,8 @@ pub struct DesiredApp {
     pub formation: Vec<WantedType>,
     /// Restarts that people asked for.
     pub restarts: Vec<Restart>,
+    /// The features that the app has.
+    pub features: Features,
 }
 
 /// The release that formation dynos run.

@@ -13,7 +13,7 @@ macro_rules! select {
         concat!(
             "SELECT a.id, a.name, a.owner_id, o.email, a.stack, a.build_stack, a.maintenance,
                     a.buildpack_description, a.generation, a.repo_bytes, a.slug_bytes,
-                    a.created_at, a.updated_at, a.released_at, a.deleted_at
+                    a.created_at, a.updated_at, a.released_at, a.deleted_at, a.boot_timeout
              FROM apps a JOIN accounts o ON o.id = a.owner_id ",
             $rest
         )
@@ -91,7 +91,7 @@ pub fn deleted(db: &Reader<'_>) -> Result<Vec<App>> {
 }
 
 /// Writes the app's fields that people or releases change: name, stacks, maintenance, buildpack,
-/// slug size, release time. `updated_at` becomes `now`.
+/// slug size, release time, boot time-out. `updated_at` becomes `now`.
 ///
 /// # Errors
 /// When the name is taken or the database fails.
@@ -99,7 +99,7 @@ pub fn update(tx: &mut Tx<'_>, app: &App, now: Timestamp) -> Result<()> {
     tx.run(
         "UPDATE apps SET name = ?2, stack = ?3, build_stack = ?4, maintenance = ?5,
                          buildpack_description = ?6, slug_bytes = ?7, released_at = ?8,
-                         updated_at = ?9
+                         boot_timeout = ?9, updated_at = ?10
          WHERE id = ?1",
         values![
             app.id,
@@ -110,6 +110,7 @@ pub fn update(tx: &mut Tx<'_>, app: &App, now: Timestamp) -> Result<()> {
             app.buildpack_description.as_ref(),
             app.slug_bytes,
             app.released_at,
+            app.boot_timeout_seconds,
             now
         ],
     )?;
@@ -201,5 +202,6 @@ fn app(row: &mut Row) -> Result<App> {
         updated_at: row.take()?,
         released_at: row.take()?,
         deleted_at: row.take()?,
+        boot_timeout_seconds: row.take()?,
     })
 }

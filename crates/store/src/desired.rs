@@ -8,7 +8,7 @@ use model::plan::{
 use model::{AppId, ConfigVars, DynoId, ReleaseId, Slug, Timestamp};
 
 use crate::engine::{Reader, Tx};
-use crate::{Error, Result, releases, slugs, values};
+use crate::{Error, Result, features, releases, slugs, values};
 
 /// What is wanted, of all apps. An app that is being destroyed is in it and wants nothing.
 ///
@@ -18,6 +18,7 @@ pub fn read(db: &Reader<'_>) -> Result<Desired> {
     let mut releases = current_releases(db)?;
     let mut formations = grouped(formations(db)?);
     let mut restarts = grouped(restarts(db)?);
+    let mut features = features::all(db)?;
     let mut desired = Desired { apps: Vec::new(), one_offs: one_offs(db)? };
     for (app, generation, observed_generation, deleted_at) in apps(db)? {
         let formation = formations.remove(&app).unwrap_or_default();
@@ -30,6 +31,7 @@ pub fn read(db: &Reader<'_>) -> Result<Desired> {
             release,
             formation,
             restarts,
+            features: features.remove(&app).unwrap_or_default(),
         });
     }
     Ok(desired)

@@ -58,7 +58,9 @@ pub fn outputs_of(db: &Reader<'_>, app: AppId) -> Result<Outputs> {
 /// When the database fails.
 pub fn delete_app(tx: &mut Tx<'_>, app: AppId) -> Result<()> {
     // Rows that point at others go before those.
-    const TABLES: [&str; 12] = [
+    const TABLES: [&str; 14] = [
+        "DELETE FROM visits WHERE app_id = ?1",
+        "DELETE FROM app_features WHERE app_id = ?1",
         "DELETE FROM log_sessions WHERE app_id = ?1",
         "DELETE FROM buildpack_installations WHERE app_id = ?1",
         "DELETE FROM sources WHERE app_id = ?1",
@@ -87,6 +89,7 @@ pub fn delete_old(tx: &mut Tx<'_>, before: Timestamp) -> Result<Vec<DynoId>> {
     let before = values![before];
     tx.run("DELETE FROM log_sessions WHERE created_at < ?1", before)?;
     tx.run("DELETE FROM sources WHERE created_at < ?1", before)?;
+    tx.run("DELETE FROM visits WHERE created_at < ?1", before)?;
     let old = tx.all("SELECT id FROM one_offs WHERE finished_at < ?1", before, Row::take)?;
     tx.run("DELETE FROM one_offs WHERE finished_at < ?1", before)?;
     tx.run("DELETE FROM dynos WHERE ended_at < ?1 AND state <> 'crashed'", before)?;

@@ -15,6 +15,7 @@ pub mod desired;
 pub mod domains;
 pub mod dynos;
 pub mod engine;
+pub mod features;
 pub mod formations;
 pub mod garbage;
 pub mod log_sessions;

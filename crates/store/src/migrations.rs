@@ -5,7 +5,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::{Error, Result};
 
 /// All migrations, oldest first; number `n` is at index `n - 1`. Released files never change.
-pub(crate) const ALL: &[&str] = &[include_str!("../migrations/0001_start.sql")];
+pub(crate) const ALL: &[&str] = &[
+    include_str!("../migrations/0001_start.sql"),
+    include_str!("../migrations/0002_features.sql"),
+];
 
 /// Brings the database to the newest schema. The write lock keeps a second server out meanwhile.
 ///

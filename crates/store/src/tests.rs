@@ -224,6 +224,7 @@ async fn config_vars_cannot_be_read_with_another_key_or_from_another_row() {
         updated_at: now,
         released_at: None,
         deleted_at: None,
+        boot_timeout_seconds: None,
     };
     let (one, two) = (app("one"), app("two"));
     let ids = (one.id, two.id);

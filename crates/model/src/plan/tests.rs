@@ -180,6 +180,7 @@ fn desired(release_number: u32, formation: Vec<WantedType>) -> Desired {
         release: Some(release(release_number)),
         formation,
         restarts: Vec::new(),
+        features: Features::default(),
     };
     Desired { apps: vec![app], one_offs: Vec::new() }
 }
@@ -416,6 +417,7 @@ fn any_app(number: u128, now: Timestamp) -> impl Strategy<Value = DesiredApp> {
             release,
             formation,
             restarts,
+            features: Features::default(),
         },
     )
 }
