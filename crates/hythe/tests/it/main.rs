@@ -5,9 +5,16 @@
 
 mod bad_input;
 mod builds;
+mod builds_api;
 mod first_start;
+mod log_tail;
+mod login;
+mod pty;
+mod release_phase;
 mod scenarios;
+mod small_app;
 mod survival;
+mod terminal;
 mod web;
 mod zero_downtime;
 
