@@ -38,6 +38,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(resources::domains::routes())
         .merge(resources::dyno_sizes::routes())
         .merge(resources::dynos::routes())
+        .merge(resources::features::routes())
         .merge(resources::formation::routes())
         .merge(resources::log_sessions::routes())
         .merge(resources::regions::routes())

@@ -12,6 +12,7 @@ pub mod config_vars;
 pub mod domains;
 pub mod dyno_sizes;
 pub mod dynos;
+pub mod features;
 pub mod formation;
 pub mod log_sessions;
 pub mod regions;

@@ -60,6 +60,7 @@ pub enum Kind {
     Region,
     Generation,
     DynoSize,
+    Feature,
 }
 
 impl Kind {
@@ -69,6 +70,7 @@ impl Kind {
             Self::Region => "region",
             Self::Generation => "generation",
             Self::DynoSize => "dyno-size",
+            Self::Feature => "feature",
         }
     }
 }

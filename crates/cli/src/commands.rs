@@ -9,7 +9,10 @@ use crate::env::Env;
 use crate::failure::Outcome;
 use crate::screen::Screen;
 use crate::session::Session;
-use crate::topics::{apps, auth, config, domains, git, logs, maintenance, ps, releases, run};
+use crate::topics::features::{Enabled, Shelf};
+use crate::topics::{
+    apps, auth, boot_timeout, config, domains, features, git, logs, maintenance, ps, releases, run,
+};
 
 /// The client of Hythe: apps, dynos, config, releases and logs of any server
 #[derive(Parser)]
@@ -81,6 +84,18 @@ enum Command {
     /// Remove a domain from an app
     #[command(name = "domains:remove")]
     DomainsRemove(domains::Change),
+    /// List available app features
+    #[command(name = "features")]
+    Features(features::List),
+    /// Enable an app feature
+    #[command(name = "features:enable")]
+    FeaturesEnable(features::Named),
+    /// Disable an app feature
+    #[command(name = "features:disable")]
+    FeaturesDisable(features::Named),
+    /// Display information about a feature
+    #[command(name = "features:info")]
+    FeaturesInfo(features::Named),
     /// Clone an app's repository to a directory
     #[command(name = "git:clone")]
     GitClone(git::Clone),
@@ -90,6 +105,18 @@ enum Command {
     /// Add a git remote of an app to the repository
     #[command(name = "git:remote")]
     GitRemote(git::Remote),
+    /// List experimental features
+    #[command(name = "labs")]
+    Labs(features::List),
+    /// Enable an experimental feature
+    #[command(name = "labs:enable")]
+    LabsEnable(features::Named),
+    /// Disable an experimental feature
+    #[command(name = "labs:disable")]
+    LabsDisable(features::Named),
+    /// Show feature info
+    #[command(name = "labs:info")]
+    LabsInfo(features::Named),
     /// Display recent log output
     #[command(name = "logs")]
     Logs(logs::Logs),
@@ -105,6 +132,9 @@ enum Command {
     /// List dynos for an app
     #[command(name = "ps")]
     Ps(ps::List),
+    /// Show or set how many seconds web dynos have to listen
+    #[command(name = "ps:boot-timeout")]
+    PsBootTimeout(boot_timeout::BootTimeout),
     /// Scale dyno quantity up or down
     #[command(name = "ps:scale", visible_alias = "scale", alias = "dyno:scale")]
     PsScale(ps::Scale),
@@ -174,6 +204,11 @@ impl Command {
             Self::Domains(args) => args.run(session),
             Self::DomainsAdd(args) => args.add(session),
             Self::DomainsRemove(args) => args.remove(session),
+            Self::Features(args) => args.run(session, Shelf::General),
+            Self::Labs(args) => args.run(session, Shelf::Labs),
+            Self::FeaturesEnable(args) | Self::LabsEnable(args) => args.set(session, Enabled::Yes),
+            Self::FeaturesDisable(args) | Self::LabsDisable(args) => args.set(session, Enabled::No),
+            Self::FeaturesInfo(args) | Self::LabsInfo(args) => args.info(session),
             Self::GitClone(args) => args.run(session),
             Self::GitCredentials(args) => args.run(session),
             Self::GitRemote(args) => args.run(session),
@@ -182,6 +217,7 @@ impl Command {
             Self::MaintenanceOn(args) => args.set(session, maintenance::Mode::On),
             Self::MaintenanceOff(args) => args.set(session, maintenance::Mode::Off),
             Self::Ps(args) => args.run(session),
+            Self::PsBootTimeout(args) => args.run(session),
             Self::PsScale(args) => args.run(session),
             Self::PsRestart(args) => args.restart(session),
             Self::PsStop(args) => args.stop(session),
@@ -224,6 +260,8 @@ mod tests {
             "hythe apps:info -a demo --json",
             "hythe apps --server work",
             "hythe git:credentials get",
+            "hythe labs:enable log-runtime-metrics -a demo",
+            "hythe ps:boot-timeout 90 -a demo",
         ] {
             assert!(parses(good), "{good}");
         }

@@ -2,8 +2,10 @@
 
 pub(crate) mod apps;
 pub(crate) mod auth;
+pub(crate) mod boot_timeout;
 pub(crate) mod config;
 pub(crate) mod domains;
+pub(crate) mod features;
 pub(crate) mod git;
 pub(crate) mod logs;
 pub(crate) mod maintenance;

@@ -39,6 +39,17 @@ pub(crate) struct App {
     pub slug_size: Option<u64>,
     #[serde(default)]
     pub archived_at: Option<String>,
+    #[serde(default)]
+    pub boot_timeout_seconds: Option<u32>,
+}
+
+/// A switch of an app.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Feature {
+    pub name: String,
+    pub description: String,
+    pub doc_url: String,
+    pub enabled: bool,
 }
 
 /// A dyno.

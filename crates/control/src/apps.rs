@@ -10,6 +10,9 @@ use store::{Poke, Reader, Tx, apps, domains, one_offs};
 use crate::releases::{self, Draft};
 use crate::{Actor, Control, Error, Resource, Result, access, builds, random, release_phase};
 
+/// What an app's boot time-out may be, in seconds.
+pub const BOOT_TIMEOUTS: std::ops::RangeInclusive<u32> = 10..=180;
+
 /// What a new app is to be.
 #[derive(Clone, Debug, Default)]
 pub struct NewApp {
@@ -28,6 +31,8 @@ pub struct Changes {
     pub maintenance: Option<bool>,
     /// The stack of the next build.
     pub build_stack: Option<String>,
+    /// Seconds that web dynos have to listen.
+    pub boot_timeout_seconds: Option<u32>,
 }
 
 /// Makes an app, with its default domain and the first two rows of its ledger.
@@ -100,6 +105,9 @@ pub async fn update(control: &Control, who: &Account, id: AppId, changes: Change
             }
             if let Some(stack) = changes.build_stack {
                 app.build_stack = known_stack(control, &stack)?;
+            }
+            if let Some(seconds) = changes.boot_timeout_seconds {
+                app.boot_timeout_seconds = Some(boot_timeout(seconds)?);
             }
             if let Some(maintenance) = changes.maintenance {
                 set_maintenance(control, tx, &mut app, maintenance, &who);
@@ -213,6 +221,14 @@ fn set_maintenance(
     let word = if maintenance { "enabled" } else { "disabled" };
     let line = format!("Maintenance mode {word} by user {}", who.email);
     control.announce(tx, app.id, vec![line]);
+}
+
+fn boot_timeout(seconds: u32) -> Result<u32> {
+    if BOOT_TIMEOUTS.contains(&seconds) {
+        return Ok(seconds);
+    }
+    let (least, most) = (BOOT_TIMEOUTS.start(), BOOT_TIMEOUTS.end());
+    Err(Error::Invalid(format!("Boot timeout must be {least} to {most} seconds.")))
 }
 
 /// A random name that is free. The words and digits give 92 million; a few tries are plenty.

@@ -13,6 +13,7 @@ pub mod builds;
 pub mod config;
 pub mod domains;
 pub mod dynos;
+pub mod features;
 pub mod formations;
 pub mod garbage;
 pub mod ledger;

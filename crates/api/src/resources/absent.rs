@@ -31,10 +31,9 @@ const OF_ACCOUNT: [(&str, &str); 13] = [
 ];
 
 /// The same below `/apps/{app}`.
-const OF_APP: [(&str, &str); 7] = [
+const OF_APP: [(&str, &str); 6] = [
     ("addon-attachments", "add_on attachment"),
     ("addons", "add_on"),
-    ("features", "feature"),
     ("log-drains", "log drain"),
     ("sni-endpoints", "sni_endpoint"),
     ("telemetry-drains", "telemetry drain"),

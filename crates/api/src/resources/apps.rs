@@ -30,6 +30,9 @@ pub fn routes() -> Router<ApiState> {
 struct AppBody {
     acm: bool,
     archived_at: Option<String>,
+    /// Ours: seconds that web dynos have to listen, when the app has a number of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot_timeout_seconds: Option<u32>,
     build_stack: NameRef,
     buildpack_provided_description: Option<String>,
     create_status: &'static str,
@@ -59,6 +62,7 @@ impl AppBody {
         Self {
             acm: false,
             archived_at: None,
+            boot_timeout_seconds: app.boot_timeout_seconds,
             build_stack: stacks::reference(&app.build_stack),
             buildpack_provided_description: app.buildpack_description.clone(),
             create_status: "complete",
@@ -109,6 +113,7 @@ struct Changes {
     name: Option<String>,
     maintenance: Option<bool>,
     build_stack: Option<String>,
+    boot_timeout_seconds: Option<u32>,
 }
 
 async fn create(
@@ -161,6 +166,7 @@ async fn update(
         name: changes.name.as_deref().map(parse).transpose()?,
         maintenance: changes.maintenance,
         build_stack,
+        boot_timeout_seconds: changes.boot_timeout_seconds,
     };
     let app = apps::update(&state.control, &caller.account, app.id, changes).await?;
     Ok(Json(AppBody::new(&app, &state)))

@@ -55,6 +55,24 @@ async fn catalogue(platform: &Platform) {
     }
 }
 
+async fn features(platform: &Platform) {
+    let list = platform.good("GET", "/apps/demo/features", Value::Null).await;
+    let rows = list.as_array().expect("a list");
+    let names: Vec<_> = rows.iter().map(|row| row["name"].as_str().expect("a name")).collect();
+    let all = ["dyno-suspend", "log-runtime-metrics", "preboot", "runtime-dyno-metadata"];
+    assert_eq!(names, all);
+    for row in rows {
+        assert_eq!(row["enabled"], row["name"] == "preboot");
+        let path = format!("/apps/demo/features/{}", row["id"].as_str().expect("an id"));
+        assert_eq!(&platform.good("GET", &path, Value::Null).await, row);
+    }
+    let path = "/apps/demo/features/preboot";
+    let off = platform.good("PATCH", path, json!({"enabled": false})).await;
+    assert_eq!(off["enabled"], false);
+    assert_eq!(platform.good("GET", path, Value::Null).await, off);
+    assert_eq!(platform.get("/apps/demo/features/telepathy").await.error(), "404 not_found");
+}
+
 async fn apps(platform: &Platform) {
     platform.good("POST", "/apps", json!({"name": OTHER_APP})).await;
     let body = json!({"name": "first", "region": "us", "stack": "heroku-24", "feature_flags": []});
@@ -71,6 +89,11 @@ async fn apps(platform: &Platform) {
     assert_eq!(stack["build_stack"]["name"], "heroku-26");
     assert_eq!(stack["stack"]["name"], "heroku-24");
     assert_eq!(platform.good("GET", "/apps/demo", Value::Null).await, stack);
+    let slow = platform.good("PATCH", "/apps/demo", json!({"boot_timeout_seconds": 90})).await;
+    assert_eq!(slow["boot_timeout_seconds"], 90);
+    let never = platform.ask("PATCH", "/apps/demo", json!({"boot_timeout_seconds": 3600})).await;
+    assert_eq!(never.error(), "422 invalid_params");
+    features(platform).await;
     for list in ["/apps", "/users/~/apps", "/users/me@example.test/apps"] {
         let rows = platform.good("GET", list, Value::Null).await;
         let names: Vec<_> =
@@ -293,7 +316,6 @@ async fn the_rest(platform: &Platform) {
         "/pipelines",
         "/account/keys",
         "/account/features",
-        "/apps/demo/features",
         "/apps/demo/sni-endpoints",
         "/apps/demo/log-drains",
         "/apps/demo/webhooks",

@@ -109,14 +109,22 @@ async fn changes_are_all_or_nothing() {
         name: Some("fresh".parse().expect("a name")),
         maintenance: Some(true),
         build_stack: Some("cedar".to_owned()),
+        boot_timeout_seconds: Some(90),
     };
+    let long = Changes { boot_timeout_seconds: Some(181), ..Default::default() };
+    assert!(update(&lab.control, &lab.who, app.id, long).await.is_err());
     assert!(update(&lab.control, &lab.who, app.id, bad).await.is_err());
     let same = info(&lab.control, &lab.who, "demo").await.expect("found");
     assert!(!same.maintenance);
     assert_eq!(lab.said(), Vec::<String>::new());
-    let good =
-        Changes { name: None, maintenance: Some(true), build_stack: Some("other-1".to_owned()) };
+    let good = Changes {
+        name: None,
+        maintenance: Some(true),
+        build_stack: Some("other-1".to_owned()),
+        boot_timeout_seconds: Some(90),
+    };
     let after = update(&lab.control, &lab.who, app.id, good).await.expect("changed");
+    assert_eq!(after.boot_timeout_seconds, Some(90));
     let stacks = (after.stack.as_str(), after.build_stack.as_str());
     assert_eq!((after.maintenance, stacks), (true, ("heroku-24", "other-1")));
     assert_eq!(lab.said(), ["Maintenance mode enabled by user ada@example.com"]);
