@@ -168,6 +168,8 @@ fn stop(place: &Place) -> anyhow::Result<()> {
         bail!("the server runs; stop it first, or run it with --stop-dynos");
     }
     let stopped = stop_dynos::all(&settings.run_dir)?;
+    let group = foundation::cgroup_parent(&settings);
+    sandbox::remove_groups(&group).context("remove the dynos' control group")?;
     sandbox::network::remove_host(&settings.run_dir).context("remove the dynos' network")?;
     // Sockets and markers of a server that is gone; the next start makes what it needs.
     let _in_use = fs::remove_dir_all(&settings.run_dir);

@@ -190,7 +190,7 @@ pub fn dynos_config(settings: &Settings) -> anyhow::Result<dynos::Config> {
         run_dir: settings.run_dir.clone(),
         scratch: Some(scratch(&settings.data_dir)?),
         runtime: settings.runtime.clone(),
-        cgroup_parent: format!("hythe-{}", settings.instance),
+        cgroup_parent: cgroup_parent(settings),
         root: sandbox::protocol::Root::Host,
         addresses,
         disk_bytes: DISK_BYTES,
@@ -204,6 +204,11 @@ pub fn dynos_config(settings: &Settings) -> anyhow::Result<dynos::Config> {
         },
         limits: model::plan::Limits::default(),
     })
+}
+
+/// Name of the control group that holds all dynos of this server.
+pub fn cgroup_parent(settings: &Settings) -> String {
+    format!("hythe-{}", settings.instance)
 }
 
 /// Open files per process, as Heroku's.

@@ -123,10 +123,13 @@ impl House {
         let (handover, handovers) = mpsc::channel(HANDOVERS);
         let router = start_router(foundation, routes, handover)?;
 
+        // Before dynos start, so that none is started for a build that nobody works on.
+        let control = &foundation.control;
+        control::builds::end_interrupted(control).await.context("end interrupted builds")?;
         let dynos = start_dynos(foundation, &tasks, &stop).await?;
         tasks.spawn(copy_views(dynos.views(), views));
         let git = start_git(foundation, &tasks, &stop)?;
-        start_jobs(foundation, &dynos, &tasks, &stop).await?;
+        start_jobs(foundation, &dynos, &tasks, &stop);
         tasks.spawn(gap::forget_destroyed(foundation.control.clone(), logs.clone(), stop.clone()));
 
         let api_config = foundation.api_config()?;
@@ -238,14 +241,13 @@ fn start_git(
     Ok(state)
 }
 
-async fn start_jobs(
+fn start_jobs(
     foundation: &Foundation,
     dynos: &Dynos,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> anyhow::Result<()> {
+) {
     let control: Control = foundation.control.clone();
-    control::builds::end_interrupted(&control).await.context("end interrupted builds")?;
     tasks.spawn(control::release_phase::run(control.clone(), stop.clone()));
     tasks.spawn(control::garbage::run(control.clone(), stop.clone()));
     let builder = Builder { control, dynos: dynos.clone(), config: foundation.builds_config() };
@@ -255,7 +257,6 @@ async fn start_jobs(
             tracing::error!(error = &error as &dyn std::error::Error, "the builder has stopped");
         }
     });
-    Ok(())
 }
 
 /// Says where the platform is. The line `ready http://ADDRESS` is for programs.
