@@ -62,6 +62,52 @@ pub async fn by_token(control: &Control, token: &Secret) -> Result<Option<Author
     control.read(move |db| live(db, &token)).await
 }
 
+/// Says anew what an authorization is for.
+///
+/// # Errors
+/// When there is none, or it is another's, or the description is too long, or the database fails.
+pub async fn describe(
+    control: &Control,
+    who: &Account,
+    id: AuthorizationId,
+    description: String,
+) -> Result<Authorization> {
+    let account = who.id;
+    control
+        .write(move |_, tx| {
+            check_description(&description)?;
+            let mut found = owned(tx, account, id)?;
+            found.description = description;
+            found.updated_at = Timestamp::now();
+            authorizations::describe(tx, &found)?;
+            Ok(found)
+        })
+        .await
+}
+
+/// Gives an authorization another token, which ends when the old one would have: the old one stops
+/// working at once. The answer is the only place where the new one is ever seen.
+///
+/// # Errors
+/// When there is none, or it is another's, or the database fails.
+pub async fn rotate(
+    control: &Control,
+    who: &Account,
+    id: AuthorizationId,
+) -> Result<Authorization> {
+    let account = who.id;
+    control
+        .write(move |_, tx| {
+            let mut found = owned(tx, account, id)?;
+            let token = random::token()?;
+            found.updated_at = Timestamp::now();
+            authorizations::replace_token(tx, &found, &hash(&token))?;
+            found.token = Some(token);
+            Ok(found)
+        })
+        .await
+}
+
 /// Removes an authorization: its token stops working at once.
 ///
 /// # Errors
@@ -86,9 +132,7 @@ pub(crate) fn insert(
     account: AccountId,
     new: NewAuthorization,
 ) -> Result<Authorization> {
-    if new.description.len() > 1000 {
-        return Err(Error::Invalid("Description is too long (maximum is 1000 bytes)".to_owned()));
-    }
+    check_description(&new.description)?;
     let now = Timestamp::now();
     let scopes = if new.scopes.is_empty() { vec!["global".to_owned()] } else { new.scopes };
     let token = random::token()?;
@@ -105,6 +149,13 @@ pub(crate) fn insert(
     };
     authorizations::insert(tx, &authorization, &hash)?;
     Ok(authorization)
+}
+
+fn check_description(description: &str) -> Result<()> {
+    if description.len() <= 1000 {
+        return Ok(());
+    }
+    Err(Error::Invalid("Description is too long (maximum is 1000 bytes)".to_owned()))
 }
 
 /// The authorization of a token that works now.

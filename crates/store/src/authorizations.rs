@@ -73,6 +73,34 @@ pub fn list(db: &Reader<'_>, account: AccountId) -> Result<Vec<Authorization>> {
     )
 }
 
+/// Writes an authorization's description.
+///
+/// # Errors
+/// When the database fails.
+pub fn describe(tx: &mut Tx<'_>, authorization: &Authorization) -> Result<()> {
+    tx.run(
+        "UPDATE authorizations SET description = ?2, updated_at = ?3 WHERE id = ?1",
+        values![authorization.id, &authorization.description, authorization.updated_at],
+    )?;
+    Ok(())
+}
+
+/// Puts a token with this hash in the place of an authorization's old one.
+///
+/// # Errors
+/// When the database fails.
+pub fn replace_token(
+    tx: &mut Tx<'_>,
+    authorization: &Authorization,
+    token_hash: &str,
+) -> Result<()> {
+    tx.run(
+        "UPDATE authorizations SET token_hash = ?2, updated_at = ?3 WHERE id = ?1",
+        values![authorization.id, token_hash, authorization.updated_at],
+    )?;
+    Ok(())
+}
+
 /// Removes an authorization: its token stops working.
 ///
 /// # Errors

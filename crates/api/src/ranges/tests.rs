@@ -1,3 +1,5 @@
+//! Reading `Range` and cutting pages.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Path, State};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use control::accounts;
 use control::authorizations::{self, NewAuthorization};
@@ -28,7 +28,8 @@ use crate::wire::IdRef;
 pub fn routes() -> Router<ApiState> {
     Router::new()
         .route("/oauth/authorizations", get(list).post(create))
-        .route("/oauth/authorizations/{authorization}", get(info).delete(revoke))
+        .route("/oauth/authorizations/{authorization}", get(info).patch(update).delete(revoke))
+        .route("/oauth/authorizations/{authorization}/actions/regenerate-tokens", post(rotate))
 }
 
 #[derive(Serialize)]
@@ -195,6 +196,35 @@ async fn info(
     let own = authorizations::by_token(&state.control, &caller.token).await?;
     let token = own.is_some_and(|own| own.id == found.id).then_some(&caller.token);
     Ok(Json(AuthorizationBody::new(found, &caller.account, token)))
+}
+
+#[derive(Deserialize)]
+struct Changes {
+    description: Option<String>,
+}
+
+async fn update(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    caller: Caller,
+    Body(changes): Body<Changes>,
+) -> Result<Json<AuthorizationBody>> {
+    let (control, account, id) = (&state.control, &caller.account, parse(&id)?);
+    let row = match changes.description {
+        Some(text) => authorizations::describe(control, account, id, text).await?,
+        None => authorizations::info(control, account, id).await?,
+    };
+    Ok(Json(AuthorizationBody::new(row, account, None)))
+}
+
+async fn rotate(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Json<AuthorizationBody>> {
+    let row = authorizations::rotate(&state.control, &caller.account, parse(&id)?).await?;
+    let token = row.token.clone();
+    Ok(Json(AuthorizationBody::new(row, &caller.account, token.as_ref())))
 }
 
 async fn revoke(

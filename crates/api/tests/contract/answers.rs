@@ -39,6 +39,12 @@ async fn account(platform: &Platform) {
     assert_eq!(shown[0]["token"], platform.token.reveal(), "the caller's own token");
     assert_eq!(shown[1], &Value::Null, "another token is not shown again");
     assert_eq!(platform.good("GET", &path, Value::Null).await["description"], "a robot");
+    let renamed = platform.good("PATCH", &path, json!({"description": "a better robot"})).await;
+    assert_eq!(renamed["description"], "a better robot");
+    let rotate = format!("{path}/actions/regenerate-tokens");
+    let rotated = platform.good("POST", &rotate, Value::Null).await;
+    assert_eq!(rotated["description"], "a better robot");
+    assert_ne!(rotated["access_token"]["token"], made["access_token"]["token"]);
     platform.good("DELETE", &path, Value::Null).await;
     assert_eq!(platform.get(&path).await.error(), "404 not_found");
 }

@@ -83,3 +83,19 @@ async fn bad_addresses_and_passwords_are_refused() {
         assert!(matches!(set, Err(Error::Invalid(_))));
     }
 }
+
+#[tokio::test]
+async fn a_rotated_authorization_works_with_the_new_token_only_and_ends_when_it_did() {
+    let lab = Lab::new().await;
+    let new = NewAuthorization { expires_in: Some(Duration::from_secs(60)), ..Default::default() };
+    let made = authorizations::create(&lab.control, &lab.who, new).await.expect("made");
+    let eve = lab.stranger().await;
+    assert!(authorizations::rotate(&lab.control, &eve, made.id).await.is_err());
+    let rotated = authorizations::rotate(&lab.control, &lab.who, made.id).await.expect("rotated");
+    assert_eq!(rotated.expires_at, made.expires_at);
+    for (token, works) in [(made.token, false), (rotated.token, true)] {
+        let token = token.expect("shown");
+        let found = authorizations::by_token(&lab.control, &token).await.expect("asked");
+        assert_eq!(found.map(|found| found.id), works.then_some(made.id));
+    }
+}
