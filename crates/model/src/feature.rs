@@ -81,6 +81,17 @@ impl Feature {
         }
     }
 
+    /// The page of Heroku's that explains it; none for what is ours alone.
+    #[must_use]
+    pub const fn article(self) -> Option<&'static str> {
+        match self {
+            Self::Preboot => Some("preboot"),
+            Self::LogRuntimeMetrics => Some("log-runtime-metrics"),
+            Self::RuntimeDynoMetadata => Some("dyno-metadata"),
+            Self::DynoSuspend => None,
+        }
+    }
+
     /// How ready it is.
     #[must_use]
     pub const fn stage(self) -> Stage {

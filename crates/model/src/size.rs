@@ -61,7 +61,7 @@ impl DynoSize {
         }
     }
 
-    /// What this size grants.
+    /// What this size grants on Heroku. What it grants here is in the platform's [`SizeTable`].
     #[must_use]
     pub const fn limits(self) -> SizeLimits {
         let (mib, cpu_share, pids) = match self {
@@ -74,6 +74,29 @@ impl DynoSize {
             Self::Performance2XL => (126 * 1024, 100, 32768),
         };
         SizeLimits { memory_bytes: mib * MIB, cpu_share, pids }
+    }
+}
+
+/// What each size grants on this platform: Heroku's table, where the operator has not said otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SizeTable([SizeLimits; DynoSize::ALL.len()]);
+
+impl Default for SizeTable {
+    fn default() -> Self {
+        Self(DynoSize::ALL.map(DynoSize::limits))
+    }
+}
+
+impl SizeTable {
+    /// What this size grants.
+    #[must_use]
+    pub const fn limits(&self, size: DynoSize) -> SizeLimits {
+        self.0[size as usize]
+    }
+
+    /// Lets a size grant something else.
+    pub const fn set(&mut self, size: DynoSize, limits: SizeLimits) {
+        self.0[size as usize] = limits;
     }
 }
 
@@ -96,5 +119,21 @@ impl FromStr for DynoSize {
 impl fmt::Display for DynoSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_changes_one_size_and_no_other() {
+        let mut table = SizeTable::default();
+        let small = SizeLimits { memory_bytes: 128 * MIB, cpu_share: 1, pids: 64 };
+        table.set(DynoSize::Standard2X, small);
+        for size in DynoSize::ALL {
+            let expected = if size == DynoSize::Standard2X { small } else { size.limits() };
+            assert_eq!(table.limits(size), expected, "{size}");
+        }
     }
 }

@@ -28,6 +28,7 @@ mod streams;
 mod sweep;
 mod sys;
 mod tree;
+pub mod usage;
 
 use std::io::Write;
 use std::path::Path;
