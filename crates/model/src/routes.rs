@@ -1,15 +1,17 @@
 //! The routing table: an immutable snapshot from host name to dynos.
 //!
 //! Made by the control plane, swapped atomically into the router, never changed in place. The one
-//! shared mutable thing is [`Backend`]'s gate: it lets the dyno manager stop a dyno only after the
-//! last request has left it, without a message that could be lost.
+//! shared mutable thing is [`Backend`]: its gate lets the dyno manager stop a dyno only after the
+//! last request has left it, its clock tells since when nobody is inside, and its bell has a frozen
+//! dyno thawed by whoever enters; all without a message that could be lost.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
-use crate::{AppId, AppName, DynoId, DynoName};
+use crate::{AppId, AppName, DynoId, DynoName, Timestamp};
 
 /// Why an app has, or has not, a dyno to send a request to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,6 @@ pub enum WebState {
 }
 
 /// A web dyno that takes requests.
-#[derive(Debug)]
 pub struct Backend {
     /// The dyno.
     pub dyno: DynoId,
@@ -39,23 +40,45 @@ pub struct Backend {
     pub address: SocketAddr,
     closed: AtomicBool,
     in_flight: AtomicU32,
+    /// When the last request left, in microseconds; when it was made, if none has.
+    left: AtomicI64,
+    frozen: AtomicBool,
+    bell: Bell,
 }
+
+/// Rung by whoever enters a frozen dyno. It must return at once.
+pub type Bell = Box<dyn Fn() + Send + Sync>;
 
 impl Backend {
     /// A backend that takes requests.
     #[must_use]
     pub fn new(dyno: DynoId, name: DynoName, address: SocketAddr) -> Self {
-        Self { dyno, name, address, closed: AtomicBool::new(false), in_flight: AtomicU32::new(0) }
+        Self::with_bell(dyno, name, address, Box::new(|| {}))
+    }
+
+    /// A backend that takes requests and may be frozen.
+    #[must_use]
+    pub fn with_bell(dyno: DynoId, name: DynoName, address: SocketAddr, bell: Bell) -> Self {
+        let left = AtomicI64::new(Timestamp::now().micros());
+        let (closed, frozen) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { dyno, name, address, closed, in_flight: AtomicU32::new(0), left, frozen, bell }
     }
 
     /// Enters with one request. `None` once the gate is closed: choose another backend.
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> Option<Visit> {
-        // The count goes up before the gate is looked at, and `close` shuts the gate before it
-        // looks at the count; with sequential consistency one of the two always sees the other.
+        // The count goes up before gate and frost are looked at, and `close` and `freeze` change
+        // those before they look at the count; with sequential consistency one of the two always
+        // sees the other.
         self.in_flight.fetch_add(1, Ordering::SeqCst);
         let visit = Visit { backend: self.clone() };
-        if self.closed.load(Ordering::SeqCst) { None } else { Some(visit) }
+        if self.closed.load(Ordering::SeqCst) {
+            return None;
+        }
+        if self.frozen.load(Ordering::SeqCst) {
+            (self.bell)();
+        }
+        Some(visit)
     }
 
     /// Shuts the gate: no new request enters.
@@ -73,6 +96,39 @@ impl Backend {
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Since when nobody has been inside; now, if somebody is.
+    #[must_use]
+    pub fn idle_since(&self) -> Timestamp {
+        if self.in_flight() > 0 {
+            return Timestamp::now();
+        }
+        Timestamp::from_micros(self.left.load(Ordering::Relaxed))
+    }
+
+    /// From now on a request rings the bell. Answers whether nobody is inside: only then may the
+    /// dyno be frozen.
+    #[must_use]
+    pub fn freeze(&self) -> bool {
+        self.frozen.store(true, Ordering::SeqCst);
+        self.in_flight() == 0
+    }
+
+    /// The dyno runs again: nobody need ring.
+    pub fn thaw(&self) {
+        self.frozen.store(false, Ordering::SeqCst);
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend")
+            .field("dyno", &self.dyno)
+            .field("name", &self.name)
+            .field("address", &self.address)
+            .field("in_flight", &self.in_flight)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,6 +148,7 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        self.backend.left.store(Timestamp::now().micros(), Ordering::Relaxed);
         self.backend.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }
@@ -177,5 +234,25 @@ mod tests {
         assert_eq!(backend.in_flight(), 1);
         drop(visit);
         assert_eq!(backend.in_flight(), 0);
+    }
+    #[test]
+    fn who_enters_a_frozen_dyno_rings_its_bell() {
+        let name = "web.1".parse().expect("good");
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let rung = Arc::new(AtomicU32::new(0));
+        let count = rung.clone();
+        let bell = Box::new(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+        let backend = Arc::new(Backend::with_bell(DynoId::random(), name, address, bell));
+        let visit = backend.enter().expect("open");
+        assert!(!backend.freeze(), "somebody is inside");
+        backend.thaw();
+        drop(visit);
+        assert_eq!(rung.load(Ordering::SeqCst), 0, "nobody met the frost");
+        let idle_since = backend.idle_since();
+        assert!(backend.freeze());
+        let visit = backend.enter().expect("open");
+        assert_eq!(rung.load(Ordering::SeqCst), 1);
+        drop(visit);
+        assert!(backend.idle_since() >= idle_since, "a visit is traffic");
     }
 }
