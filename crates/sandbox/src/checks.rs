@@ -15,6 +15,11 @@ use crate::sys;
 /// Oldest kernel that can show a mount under other ids.
 const OLDEST_KERNEL: (u32, u32) = (5, 12);
 
+/// Docker and ufw refuse to forward what they do not know. Our own rules fence the dynos in all the
+/// same.
+const OPEN_FORWARDING: &str = "iptables -I FORWARD -i hythe+ -j ACCEPT; iptables -I FORWARD -o \
+                               hythe+ -j ACCEPT (with Docker, DOCKER-USER instead of FORWARD)";
+
 /// One thing looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -41,6 +46,7 @@ pub fn all(runtime: &Path) -> Vec<Check> {
         check("loop devices", loop_devices(), "modprobe loop"),
         check("mkfs.ext4", version_of_mkfs(), "apt-get install e2fsprogs"),
         check("nftables", nftables(), "apt-get install nftables"),
+        check("forwarding", forwarding(), OPEN_FORWARDING),
         check("name resolution", resolution(), "name a resolver in /etc/resolv.conf by IPv4"),
     ]
 }
@@ -145,6 +151,25 @@ fn nftables() -> Result<Found> {
     Ok(Found::Enough(version.trim().to_owned()))
 }
 
+fn forwarding() -> Result<Found> {
+    let rules = program::output(program::command("nft").args(["-s", "list", "ruleset"]), "")?;
+    Ok(match refusing_table(&rules) {
+        None => Found::Enough("no table refuses it".into()),
+        Some(table) => Found::Lacking(format!("{table} refuses it")),
+    })
+}
+
+/// A table that drops what it does not know on its way through the host, and does not know dynos.
+fn refusing_table(rules: &str) -> Option<String> {
+    let mut tables = rules.split("\n}").map(str::trim_start);
+    let refuses = |table: &&str| {
+        let drops = |line: &str| line.contains("hook forward") && line.contains("policy drop");
+        table.lines().any(drops) && !table.contains("\"hythe*\"")
+    };
+    let table = tables.find(refuses)?.lines().find(|line| line.starts_with("table "))?;
+    Some(table.trim_end_matches([' ', '{']).to_owned())
+}
+
 fn resolution() -> Result<Found> {
     let addresses = resolvers::addresses(&resolvers::configuration());
     let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -164,6 +189,19 @@ mod tests {
         assert!(version("5.4.0").unwrap() < OLDEST_KERNEL);
         assert!(version("5.12").unwrap() >= OLDEST_KERNEL);
         assert_eq!(version("unknown"), None);
+    }
+
+    #[test]
+    fn a_firewall_that_forwards_nothing_unknown_is_found_out() {
+        let open = "table ip nat {\n\tchain FORWARD {\n\t\ttype filter hook forward priority \
+                    filter; policy accept;\n\t}\n}\n";
+        let closed = "table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority \
+                      filter; policy drop;\n\t\tjump DOCKER-USER\n\t}\n}\n";
+        let mended = closed.replace("jump", "iifname \"hythe*\" accept\n\t\tjump");
+        assert_eq!(refusing_table(open), None);
+        let both = format!("{open}{closed}");
+        assert_eq!(refusing_table(&both).as_deref(), Some("table ip filter"));
+        assert_eq!(refusing_table(&mended), None);
     }
 
     #[test]

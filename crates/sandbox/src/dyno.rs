@@ -97,7 +97,7 @@ impl Dyno {
 }
 
 /// A status as a shell reports it.
-fn shell_status(status: WaitStatus) -> i32 {
+pub fn shell_status(status: WaitStatus) -> i32 {
     match status {
         WaitStatus::Exited(_, code) => code,
         WaitStatus::Signaled(_, signal, _) => 128 + signal as i32,
@@ -124,14 +124,16 @@ fn check(spec: &Spec) -> Result<()> {
     if spec.id_base == 0 || spec.id_base.checked_add(COUNT).is_none() {
         return refuse(format!("ids from {} on cannot be given to a dyno", spec.id_base));
     }
-    let plain = |path: &Path| {
-        path.is_absolute() && path.components().all(|part| part != Component::ParentDir)
-    };
     let targets = spec.mounts.iter().map(|mount| &mount.target);
-    match targets.chain([&spec.cwd]).find(|path| !plain(path)) {
+    match targets.chain([&spec.cwd]).find(|path| !is_plain(path)) {
         Some(path) => refuse(format!("{} is no plain absolute path", path.display())),
         None => Ok(()),
     }
+}
+
+/// Whether a path leads where it seems to.
+pub fn is_plain(path: &Path) -> bool {
+    path.is_absolute() && path.components().all(|part| part != Component::ParentDir)
 }
 
 #[cfg(test)]

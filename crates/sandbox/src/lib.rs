@@ -9,6 +9,7 @@ pub mod checks;
 mod disk;
 mod dyno;
 mod error;
+mod exec;
 pub mod frames;
 mod ids;
 mod init;

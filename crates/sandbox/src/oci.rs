@@ -42,7 +42,7 @@ pub fn configuration(spec: &Spec, ids: Ids, processes: &Path) -> Result<Value> {
         "hostname": spec.hostname,
         "root": { "path": stage::ROOT, "readonly": true },
         "mounts": [],
-        "process": process(spec)?,
+        "process": process(&spec.argv, &spec.env, &spec.cwd, spec.terminal, &spec.limits)?,
         "linux": {
             "namespaces": [
                 { "type": "pid", "path": processes },
@@ -69,24 +69,31 @@ pub fn group(spec: &Spec) -> String {
     format!("/{}/{}", spec.cgroup_parent, spec.id)
 }
 
-fn process(spec: &Spec) -> Result<Value> {
-    let env: Vec<String> = spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+/// A process of the dyno's user, with no right and within its limits.
+pub fn process(
+    argv: &[String],
+    env: &[(String, String)],
+    cwd: &Path,
+    terminal: Terminal,
+    limits: &Limits,
+) -> Result<Value> {
+    let env: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut process = json!({
         "user": { "uid": USER, "gid": USER, "umask": 0o022 },
-        "args": spec.argv,
+        "args": argv,
         "env": env,
-        "cwd": spec.cwd,
+        "cwd": cwd,
         "noNewPrivileges": true,
         "capabilities": {
             "bounding": [], "effective": [], "inheritable": [], "permitted": [], "ambient": [],
         },
         "rlimits": [
-            rlimit("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, spec.limits.open_files)?,
-            rlimit("RLIMIT_NPROC", Resource::RLIMIT_NPROC, spec.limits.pids.into())?,
+            rlimit("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, limits.open_files)?,
+            rlimit("RLIMIT_NPROC", Resource::RLIMIT_NPROC, limits.pids.into())?,
             rlimit("RLIMIT_CORE", Resource::RLIMIT_CORE, 0)?,
         ],
     });
-    if let Terminal::Pty { columns, rows } = spec.terminal {
+    if let Terminal::Pty { columns, rows } = terminal {
         process["terminal"] = json!(true);
         process["consoleSize"] = json!({ "width": columns, "height": rows });
     }

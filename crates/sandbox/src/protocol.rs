@@ -170,6 +170,16 @@ pub enum Request {
     Signal(i32),
     /// End the dyno now.
     Kill,
+    /// Run a program beside the dyno's own: answered by [`Event::ExecBegun`] or
+    /// [`Event::ExecFailed`]. Only for shims whose [`Event::Hello`] says that they can.
+    Exec(Exec),
+    /// Send a signal to such a program and its process group.
+    SignalExec {
+        /// Which.
+        number: u32,
+        /// What.
+        signal: i32,
+    },
     /// Exit and output are safe with me: clean up and leave. Only after [`Event::Exited`].
     Forget,
 }
@@ -184,6 +194,9 @@ pub enum Event {
         version: u32,
         /// The dyno's id.
         id: String,
+        /// Whether it knows [`Request::Exec`].
+        #[serde(default)]
+        execs: bool,
     },
     /// Still preparing.
     Preparing,
@@ -208,4 +221,46 @@ pub enum Event {
         /// What was attempted and why it failed.
         reason: String,
     },
+    /// A program beside the dyno's own runs. Its descriptors travel beside this frame, as with
+    /// [`Event::Streams`]; the shim keeps none of them.
+    ExecBegun {
+        /// Which.
+        number: u32,
+    },
+    /// It could not be started.
+    ExecFailed {
+        /// Which.
+        number: u32,
+        /// What was attempted and why it failed.
+        reason: String,
+    },
+    /// It is over. When the dyno ends first, nothing is said.
+    ExecEnded {
+        /// Which.
+        number: u32,
+        /// As a shell reports it.
+        status: i32,
+    },
+}
+
+/// A program to be run beside the dyno's own, as its user and within its limits.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// What the server calls it.
+    pub number: u32,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Whole environment, in order.
+    pub env: Vec<(String, String)>,
+    /// Working directory.
+    pub cwd: PathBuf,
+    /// How its standard streams are wired.
+    pub terminal: Terminal,
+}
+
+impl std::fmt::Debug for Exec {
+    /// The variables are secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exec").field("number", &self.number).finish_non_exhaustive()
+    }
 }

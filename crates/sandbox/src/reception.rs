@@ -50,7 +50,7 @@ impl Reception {
         let (stream, _) = self.listener.accept().ok()?;
         stream.set_write_timeout(Some(PATIENCE)).ok()?;
         let visitor = Visitor { stream, decoder: Decoder::default() };
-        let hello = Event::Hello { version: VERSION, id: id.to_owned() };
+        let hello = Event::Hello { version: VERSION, id: id.to_owned(), execs: true };
         visitor.tell(&hello, &[]).ok()?;
         visitor.tell(present, &[]).ok()?;
         Some(visitor)

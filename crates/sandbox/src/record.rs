@@ -1,7 +1,7 @@
 //! What is written in a dyno's directory: who its shim is, and how the dyno ended.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -47,9 +47,10 @@ pub fn lock(dyno: &Path) -> Result<Lock> {
 /// Writes the record.
 pub fn save(lock: &mut Lock, record: &Record) -> Result<()> {
     let attempt = || "write the shim's record";
+    let text = serde_json::to_vec(record).map_err(io::Error::from).attempt(attempt)?;
     lock.set_len(0).attempt(attempt)?;
     lock.rewind().attempt(attempt)?;
-    serde_json::to_writer(&mut **lock, record).map_err(io::Error::from).attempt(attempt)
+    lock.write_all(&text).attempt(attempt)
 }
 
 /// Says how the dyno ended. Whoever reads the file finds all of it or nothing.

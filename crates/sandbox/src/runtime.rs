@@ -23,6 +23,8 @@ const CONFIGURATION: &str = "config.json";
 const LOG: &str = "runtime.log";
 const PID: &str = "pid";
 const CONSOLE: &str = "console.sock";
+/// What the runtime is to run beside the container's own program.
+const PROCESS: &str = "process.json";
 
 /// A container that the runtime has started.
 pub struct Container {
@@ -43,9 +45,28 @@ pub struct Runtime {
 impl Runtime {
     /// Starts the container with `configuration`.
     pub fn start(&self, configuration: &Value, terminal: Terminal) -> Result<Container> {
-        write_bundle(configuration)?;
+        write_json(CONFIGURATION, configuration)?;
         let mut command = self.command()?;
-        command.args(["run", "--detach", "--bundle", ".", "--pid-file", PID]);
+        command.args(["run", "--detach", "--bundle", "."]);
+        let started = self.launch(command, terminal, "start the container");
+        // It holds the config vars and has been read.
+        let _ = fs::remove_file(CONFIGURATION);
+        started
+    }
+
+    /// Starts another process in the container.
+    pub fn exec(&self, process: &Value, terminal: Terminal) -> Result<Container> {
+        write_json(PROCESS, process)?;
+        let mut command = self.command()?;
+        command.args(["exec", "--detach", "--process", PROCESS]);
+        let started = self.launch(command, terminal, "start a process in the container");
+        let _ = fs::remove_file(PROCESS);
+        started
+    }
+
+    /// Lets the runtime start what the command says, and takes its streams.
+    fn launch(&self, mut command: Command, terminal: Terminal, attempt: &str) -> Result<Container> {
+        command.args(["--pid-file", PID]);
         let console = match terminal {
             Terminal::Pty { .. } => Some(listen_for_console(&mut command)?),
             Terminal::Output | Terminal::Pipes => None,
@@ -55,18 +76,19 @@ impl Runtime {
         let status = program::run(&mut command)?;
         // The copies of the container's ends must not keep its pipes open.
         drop(command);
-        // It holds the config vars and has been read.
-        let _ = fs::remove_file(CONFIGURATION);
+        let _ = fs::remove_file(CONSOLE);
         if !status.success() {
             let said = program::or_status(&complaint(), status);
-            return Err(Error::Program { attempt: "start the container".into(), said });
+            return Err(Error::Program { attempt: attempt.into(), said });
         }
         let streams = match (pipes, console) {
             (Some(pipes), _) => pipes,
             (None, Some(listener)) => Streams::Pty(receive_console(&listener)?),
             (None, None) => return Err(Error::Spec("a dyno needs standard streams".into())),
         };
-        Ok(Container { pid: read_pid()?, streams })
+        let pid = read_pid()?;
+        let _ = fs::remove_file(PID);
+        Ok(Container { pid, streams })
     }
 
     /// Makes the runtime forget the container.
@@ -96,12 +118,12 @@ impl Runtime {
     }
 }
 
-fn write_bundle(configuration: &Value) -> Result<()> {
+fn write_json(name: &str, content: &Value) -> Result<()> {
     let attempt = || "write the runtime's configuration";
     let mut options = File::options();
-    let file = options.write(true).create_new(true).mode(0o600).open(CONFIGURATION);
+    let file = options.write(true).create_new(true).mode(0o600).open(name);
     let file = io::BufWriter::new(file.attempt(attempt)?);
-    serde_json::to_writer(file, configuration).map_err(io::Error::from).attempt(attempt)
+    serde_json::to_writer(file, content).map_err(io::Error::from).attempt(attempt)
 }
 
 /// What the runtime logged as errors.

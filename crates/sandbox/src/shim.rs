@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, dup2_stdin, dup2_stdout, setsid, write};
 
 use crate::cgroup::Group;
 use crate::dyno::{self, Dyno};
 use crate::error::{Attempt, Error, Result, chain};
+use crate::exec::{self, Guest};
 use crate::frames::Decoder;
 use crate::oci;
-use crate::protocol::{Ending, Event, MAX_FRAME, Request, SOCKET, Spec};
+use crate::protocol::{Ending, Event, Exec, Limits, MAX_FRAME, Request, SOCKET, Spec};
 use crate::reception::{Heard, Reception, Visitor};
 use crate::record::{self, Lock, RECORD, Record};
 use crate::runtime::Runtime;
@@ -36,6 +37,7 @@ enum Wake {
     ProgramOver,
     Visit,
     Words,
+    GuestOver(usize),
 }
 
 struct Shim {
@@ -46,6 +48,9 @@ struct Shim {
     reception: Reception,
     visitor: Option<Visitor>,
     state: State,
+    limits: Limits,
+    /// Programs beside the dyno's own.
+    guests: Vec<Guest>,
     _lock: Lock,
 }
 
@@ -69,6 +74,8 @@ pub fn live(directory: &Path) -> Result<()> {
         reception,
         visitor: None,
         state,
+        limits: spec.limits,
+        guests: Vec::new(),
         _lock: lock,
     };
     // The config vars are the dyno's business from here on.
@@ -124,8 +131,13 @@ impl Shim {
                 Wake::ProgramOver => self = self.finish()?,
                 Wake::Visit => {
                     let newer = self.reception.admit(&self.id, &self.state.event());
-                    self.visitor = newer.or(self.visitor);
+                    if newer.is_some() {
+                        self.visitor = newer;
+                        // Their clients went with the server that the new one replaces.
+                        self.signal_guests(Signal::SIGKILL);
+                    }
                 }
+                Wake::GuestOver(index) => self.see_off(index),
                 Wake::Words => {
                     if self.listen() {
                         return self.vanish();
@@ -145,6 +157,8 @@ impl Shim {
         if let State::Running(dyno) = &self.state {
             sources.insert(0, (dyno.over(), Wake::ProgramOver));
         }
+        let guests = self.guests.iter().enumerate();
+        sources.extend(guests.map(|(index, guest)| (guest.over(), Wake::GuestOver(index))));
         let mut polled: Vec<PollFd<'_>> =
             sources.iter().map(|(fd, _)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         loop {
@@ -176,6 +190,7 @@ impl Shim {
         let heard = self.visitor.as_mut().map_or(Heard::Gone, Visitor::hear);
         let Heard::Requests(requests) = heard else {
             self.visitor = None;
+            self.signal_guests(Signal::SIGHUP);
             return false;
         };
         requests.into_iter().any(|request| self.obey(request))
@@ -188,6 +203,11 @@ impl Shim {
             // A process that cannot be signalled has ended or will be seen to end.
             (Request::Signal(number), State::Running(dyno)) => drop(dyno.signal(number)),
             (Request::Kill, State::Running(dyno)) => drop(dyno.kill()),
+            (Request::Exec(exec), _) => self.take_in(&exec),
+            (Request::SignalExec { number, signal }, _) => {
+                let guest = self.guests.iter().find(|guest| guest.number == number);
+                guest.into_iter().for_each(|guest| guest.signal(signal));
+            }
             (Request::Status | Request::Forget, state) => {
                 let event = state.event();
                 self.tell(&event);
@@ -209,6 +229,42 @@ impl Shim {
         } else {
             self.visitor = None;
         }
+    }
+
+    /// Runs a program beside the dyno's own.
+    fn take_in(&mut self, exec: &Exec) {
+        let number = exec.number;
+        let begun = match &self.state {
+            State::Running(_) if self.guests.len() < exec::MOST => {
+                Guest::start(&self.runtime, exec, &self.limits)
+            }
+            State::Running(_) => Err(Error::Spec("too many programs run beside it".into())),
+            State::Over(..) => Err(Error::Spec("the dyno is over".into())),
+        };
+        let (guest, streams) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                return self.tell(&Event::ExecFailed { number, reason: chain(&error) });
+            }
+        };
+        self.guests.push(guest);
+        let event = Event::ExecBegun { number };
+        let heard = self.visitor.as_ref().map(|one| one.tell(&event, &streams.descriptors()));
+        if !matches!(heard, Some(Ok(()))) {
+            self.visitor = None;
+            self.signal_guests(Signal::SIGKILL);
+        }
+    }
+
+    /// A program beside the dyno's own is over.
+    fn see_off(&mut self, index: usize) {
+        let guest = self.guests.swap_remove(index);
+        let (number, status) = (guest.number, guest.status());
+        self.tell(&Event::ExecEnded { number, status });
+    }
+
+    fn signal_guests(&self, signal: Signal) {
+        self.guests.iter().for_each(|guest| guest.signal(signal as i32));
     }
 
     /// A visitor that does not listen is let go; the next one hears the state again.

@@ -162,13 +162,8 @@ mod tests {
 
     #[test]
     fn cache_counts_only_where_the_quota_leaves_room() {
-        let memory = Memory {
-            rss: 300 * MIB,
-            cache: 900 * MIB,
-            droppable: 880 * MIB,
-            swap: 0,
-            pages: None,
-        };
+        let memory =
+            Memory { rss: 300 * MIB, cache: 900 * MIB, droppable: 880 * MIB, swap: 0, pages: None };
         assert_eq!(memory.fixed(), 320 * MIB);
         assert_eq!(memory.total(512 * MIB), 512 * MIB);
         assert_eq!(memory.total(4096 * MIB), 1200 * MIB);

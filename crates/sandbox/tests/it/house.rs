@@ -228,6 +228,11 @@ impl Server {
         self.decoder.take_fds().into_iter().map(File::from).collect()
     }
 
+    /// The descriptors that came with the events so far.
+    pub fn take_fds(&mut self) -> Vec<File> {
+        self.decoder.take_fds().into_iter().map(File::from).collect()
+    }
+
     /// Whether the shim has closed the connection.
     pub fn is_closed(&mut self) -> bool {
         self.decoder.receive(self.stream.as_fd()).unwrap() == 0
@@ -267,7 +272,7 @@ impl Dyno {
         loop {
             match self.next() {
                 Event::Exited { status, out_of_memory } => return (status, out_of_memory),
-                Event::Running { .. } => {}
+                Event::Running { .. } | Event::ExecEnded { .. } => {}
                 other => panic!("expected it to end: {other:?}"),
             }
         }

@@ -136,8 +136,8 @@ fn standard_input_is_handed_out_once() {
 #[test]
 fn a_terminal_has_the_asked_size_and_ctrl_c_interrupts() {
     let house = House::build();
-    let mut spec =
-        house.spec("stty size; tty; trap 'echo interrupted; exit 7' INT; echo ready; sleep 1000");
+    let mut spec = house
+        .spec("stty size; tty; trap 'echo interrupted; exit 7' INT; echo ready; sleep 1000 & wait");
     spec.terminal = Terminal::Pty { columns: 123, rows: 45 };
     let mut dyno = house.start(&spec);
     dyno.expect_running();
