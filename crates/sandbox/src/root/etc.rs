@@ -11,9 +11,8 @@ use crate::tree::{Access, Root};
 
 /// Of the host's `/etc`, when it lends its programs: what they need to work, and nothing that says
 /// who else is on the machine.
-const SHOWN: [&str; 29] = [
+const SHOWN: [&str; 28] = [
     "alternatives",
-    "bash.bashrc",
     "ca-certificates",
     "ca-certificates.conf",
     "debian_version",
