@@ -94,11 +94,27 @@ impl Group {
         count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
     }
 
+    /// Lets whatever is frozen in the group run, so that signals reach it. A group of many dynos is
+    /// not frozen as a whole.
+    pub fn thaw(&self) {
+        // Nothing may be frozen, or there: both are as wished.
+        let _ = match self.version {
+            Version::V1 => {
+                let group = Path::new(MOUNTED).join("freezer").join(&self.path);
+                fs::write(group.join("freezer.state"), "THAWED")
+            }
+            Version::V2 => {
+                fs::write(Path::new(MOUNTED).join(&self.path).join("cgroup.freeze"), "0")
+            }
+        };
+    }
+
     /// Kills whatever is left in the group and removes it from every hierarchy.
     ///
     /// # Errors
     /// When something stays alive.
     pub fn remove(&self) -> Result<()> {
+        self.thaw();
         for directory in self.directories()? {
             remove(&directory)?;
         }

@@ -74,6 +74,7 @@ impl Dyno {
     /// Sends a signal to every process.
     pub fn signal(&mut self, number: i32) -> Result<()> {
         self.signalled = true;
+        self.group.thaw();
         let number = u8::try_from(number).map_err(std::io::Error::other);
         self.init.signal(number.attempt(|| "send a signal")?)
     }

@@ -55,8 +55,11 @@ impl Guest {
         }
     }
 
-    /// The exit status of the program, which is over.
+    /// The exit status of the program, which is over. What it left in its process group goes too:
+    /// a shell may have started it after the signal that ended the shell.
     pub fn status(self) -> i32 {
+        // The number of the group is not given away before its leader has been waited for.
+        self.signal(Signal::SIGKILL as i32);
         // Nobody knows the status of one that the dyno's end has taken along: SIGKILL it was.
         waitpid(self.pid, None).map_or(128 + Signal::SIGKILL as i32, shell_status)
     }

@@ -11,6 +11,7 @@ mod dyno;
 mod error;
 mod exec;
 pub mod frames;
+pub mod freezer;
 mod ids;
 mod init;
 mod loop_device;
