@@ -10,11 +10,17 @@
 //!   one stops only when the new one of its slot is up, at most [`Limits::surge`] slots at a time.
 //!   So a release that never comes up leaves the old one serving, in all but `surge` slots untried.
 //!   Other types are replaced at once.
+//!   Without the feature `preboot` web dynos are replaced at once, too; but those that are merely a
+//!   day old go one by one.
 //! - A crashed dyno starts again when [`Limits::backoff`] allows.
 //! - A one-off starts once.
+//! - An app without web traffic sleeps, if it may: see [`sleep`].
+//! - Nothing starts that the machine has no memory for: see [`room`].
 //! - A dyno in an unknown state holds its slot: nothing starts or stops there until it is known.
 
 mod once;
+pub mod room;
+mod sleep;
 mod slot;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +31,7 @@ use crate::{
     AppId, DynoId, DynoName, DynoSize, DynoState, Features, ProcessType, ReleaseId, Timestamp,
 };
 
+use room::{Memory, Room, Short};
 use slot::Slot;
 
 /// What is wanted of all apps, read in one go.
@@ -110,10 +117,18 @@ impl RestartTarget {
 }
 
 /// A dyno that is wanted once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WantedOnce {
     /// Its id.
     pub id: DynoId,
+    /// Whose app.
+    pub app: AppId,
+    /// `run.4821`.
+    pub name: DynoName,
+    /// Why it is wanted.
+    pub kind: DynoKind,
+    /// Its size.
+    pub size: DynoSize,
     /// When its time is over.
     pub expires_at: Timestamp,
     /// Whether somebody asked for its end, or its app is gone.
@@ -125,6 +140,8 @@ pub struct WantedOnce {
 pub struct Observed {
     /// Every dyno that is, and those gone ones that are not yet forgotten.
     pub dynos: BTreeMap<DynoId, ObservedDyno>,
+    /// Apps that a request has asked for since they fell asleep.
+    pub woken: BTreeSet<AppId>,
 }
 
 /// What is known of one dyno.
@@ -148,6 +165,12 @@ pub struct ObservedDyno {
     pub crashes: u32,
     /// How it is.
     pub condition: Condition,
+    /// Why it was told to stop, if it was.
+    pub told: Option<StopReason>,
+    /// When a web dyno that is up was last visited; now, while it is.
+    pub last_request: Option<Timestamp>,
+    /// Whether it is frozen in place. It still is up: whoever asks for it thaws it.
+    pub frozen: bool,
 }
 
 /// How a dyno is.
@@ -177,6 +200,8 @@ pub enum End {
     Crashed,
     /// It was told to, or it was lost with its machine.
     Stopped,
+    /// It was told to, because nobody asked for it. It waits for a request.
+    Slept,
 }
 
 /// Numbers that policy depends on.
@@ -193,6 +218,14 @@ pub struct Limits {
     pub cycle_after: Duration,
     /// … plus a part of this, different for every dyno.
     pub cycle_spread: Duration,
+    /// An app that may sleep does after so long without web traffic.
+    pub sleep_after: Duration,
+    /// With the feature `dyno-suspend` a web dyno is frozen after so long without traffic …
+    pub freeze_after: Duration,
+    /// … and its app sleeps after so long.
+    pub stop_frozen_after: Duration,
+    /// The memory that may be promised.
+    pub memory: Memory,
 }
 
 impl Default for Limits {
@@ -204,6 +237,10 @@ impl Default for Limits {
             surge: 4,
             cycle_after: Duration::from_secs(24 * 60 * 60),
             cycle_spread: Duration::from_secs(216 * 60),
+            sleep_after: Duration::from_secs(30 * 60),
+            freeze_after: Duration::from_secs(5 * 60),
+            stop_frozen_after: Duration::from_secs(12 * 60 * 60),
+            memory: Memory::default(),
         }
     }
 }
@@ -214,8 +251,12 @@ pub struct Plan {
     /// In this order.
     pub actions: Vec<Action>,
     /// Apps in transition: something is to be started or stopped, is starting or stopping, or is
-    /// unknown. All others are as wanted, or wait for a crash's back-off.
+    /// unknown. All others are as wanted, or wait for a crash's back-off or for memory.
     pub busy: BTreeSet<AppId>,
+    /// Apps that a request has woken and that nothing could yet be started for. They stay woken.
+    pub waking: BTreeSet<AppId>,
+    /// What there is no memory for.
+    pub short: Vec<Short>,
     /// The earliest time at which the answer could change without anything else happening.
     pub wake_at: Option<Timestamp>,
 }
@@ -232,6 +273,10 @@ pub enum Action {
         /// Why.
         why: StopReason,
     },
+    /// Freeze a dyno in place.
+    Freeze(DynoId),
+    /// Let a frozen dyno run.
+    Thaw(DynoId),
     /// Close the books on a dyno that is over, or on a one-off that ended before it began.
     Forget(DynoId),
 }
@@ -262,6 +307,8 @@ pub struct FormationDyno {
     pub crashes: u32,
     /// What its slot was before.
     pub follows: Follows,
+    /// When the web dyno that it replaces for its age was last visited: that is no traffic.
+    pub last_request: Option<Timestamp>,
 }
 
 /// What a slot was before a dyno starts in it. Decides the words in the log.
@@ -271,6 +318,8 @@ pub enum Follows {
     Nothing,
     /// A crash.
     Crash,
+    /// A dyno that slept.
+    Sleep,
     /// A dyno that is replaced.
     Replaced {
         /// Why.
@@ -283,7 +332,8 @@ pub enum Follows {
 /// Decides what must be done now. See the module for the policy.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp, limits: &Limits) -> Plan {
-    let mut planner = Planner { now, limits, plan: Plan::default() };
+    let room = Room::of(desired, observed, &limits.memory);
+    let mut planner = Planner { now, limits, room, woken: &observed.woken, plan: Plan::default() };
     let mut slots = Slots::of(observed);
     for app in &desired.apps {
         planner.app(app, &mut slots);
@@ -307,51 +357,109 @@ impl<'a> Slots<'a> {
         }
         Self(slots)
     }
+
+    /// Takes out the slots of one process type.
+    fn take<'w>(
+        &mut self,
+        app: &DesiredApp,
+        wanted: &'w WantedType,
+        planner: &Planner,
+    ) -> Row<'a, 'w> {
+        let mut slots = Vec::new();
+        for number in 1..=wanted.quantity {
+            let key = (app.app, DynoName { process_type: wanted.process_type.clone(), number });
+            let dynos = self.0.remove(&key).unwrap_or_default();
+            slots.push((key.1, Slot::sort(app, wanted, &dynos, planner)));
+        }
+        Row { wanted, slots }
+    }
+}
+
+/// The slots of one process type.
+struct Row<'a, 'w> {
+    wanted: &'w WantedType,
+    slots: Vec<(DynoName, Slot<'a>)>,
+}
+
+impl Row<'_, '_> {
+    fn count(&self, is: impl Fn(&Slot) -> bool) -> u32 {
+        let count = self.slots.iter().filter(|(_, slot)| is(slot)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+/// How many slots of a row may still be changed in this plan.
+struct Allowance {
+    /// New dynos may be started beside so many that serve.
+    surge: u32,
+    /// So many may be replaced at once only because they are old.
+    cycling: u32,
+    /// Whether a dyno that serves may be stopped before its successor starts, for want of memory.
+    gap: Gap,
+}
+
+/// Whether a slot of a row may be without a serving dyno for a while.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    /// All others serve or have no memory, and no memory is about to become free.
+    Allowed,
+    /// One is on the way.
+    Taken,
 }
 
 struct Planner<'a> {
     now: Timestamp,
     limits: &'a Limits,
+    room: Room,
+    woken: &'a BTreeSet<AppId>,
     plan: Plan,
 }
 
 impl Planner<'_> {
     fn app(&mut self, app: &DesiredApp, slots: &mut Slots) {
         let Some(release) = app.release else { return };
-        for wanted in &app.formation {
-            self.process_type(app, release, wanted, slots);
+        let rows: Vec<Row> =
+            app.formation.iter().map(|wanted| slots.take(app, wanted, self)).collect();
+        let rest = self.rest(app, &rows);
+        for row in &rows {
+            if rest.stills(row.wanted) {
+                self.still(app, row, rest);
+            } else {
+                self.row(app, release, row);
+            }
         }
     }
 
     /// All slots of one process type. Which may start beside a serving dyno is decided over all.
-    fn process_type(
-        &mut self,
-        app: &DesiredApp,
-        release: CurrentRelease,
-        wanted: &WantedType,
-        slots: &mut Slots,
-    ) {
-        let mut sorted = Vec::new();
-        for number in 1..=wanted.quantity {
-            let name = DynoName { process_type: wanted.process_type.clone(), number };
-            let key = (app.app, name);
-            let dynos = slots.0.remove(&key).unwrap_or_default();
-            sorted.push((Slot::sort(app, wanted, &dynos, self), key.1));
-        }
-        let taken = sorted.iter().filter(|(slot, _)| slot.is_rolling()).count();
-        let mut surge =
-            self.limits.surge.max(1).saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX));
-        for (slot, name) in sorted {
+    fn row(&mut self, app: &DesiredApp, release: CurrentRelease, row: &Row) {
+        let mut allowance = self.allowance(row);
+        for (name, slot) in &row.slots {
             let spec = FormationDyno {
                 app: app.app,
-                name,
+                name: name.clone(),
                 release,
-                command: wanted.command.clone(),
-                size: wanted.size,
+                command: row.wanted.command.clone(),
+                size: row.wanted.size,
                 crashes: 0,
                 follows: Follows::Nothing,
+                last_request: None,
             };
-            self.slot(spec, &slot, &mut surge);
+            self.slot(spec, slot, &mut allowance);
+            if let Some(&keep) = slot.fresh() {
+                self.frost(app, keep);
+            }
+        }
+    }
+
+    fn allowance(&self, row: &Row) -> Allowance {
+        let rolling = row.count(|slot| slot.is_rolling());
+        let moving = row.count(|slot| slot.is_moving());
+        let settled =
+            rolling + moving + row.count(|slot| slot.is_down(&self.room, row.wanted.size)) == 0;
+        Allowance {
+            surge: self.limits.surge.max(1).saturating_sub(rolling),
+            cycling: 1u32.saturating_sub(moving),
+            gap: if settled { Gap::Allowed } else { Gap::Taken },
         }
     }
 
@@ -371,6 +479,10 @@ impl Planner<'_> {
     fn act(&mut self, app: AppId, action: Action) {
         self.busy(app);
         self.plan.actions.push(action);
+    }
+
+    fn start(&mut self, spec: FormationDyno) {
+        self.act(spec.app, Action::Start(DynoSpec::Formation(spec)));
     }
 
     fn stop(&mut self, app: AppId, dyno: DynoId, why: StopReason) {

@@ -64,6 +64,13 @@ impl Backend {
         Self { dyno, name, address, closed, in_flight: AtomicU32::new(0), left, frozen, bell }
     }
 
+    /// As if nobody had visited since then.
+    #[must_use]
+    pub fn quiet_since(mut self, since: Timestamp) -> Self {
+        *self.left.get_mut() = since.micros();
+        self
+    }
+
     /// Enters with one request. `None` once the gate is closed: choose another backend.
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> Option<Visit> {

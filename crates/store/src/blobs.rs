@@ -195,8 +195,7 @@ impl Incoming {
 
     fn keep(self, directory: &Directory) -> Result<Blob> {
         self.file.sync_all().map_err(failed("sync", &self.path))?;
-        let digest = self.hash.clone().finalize();
-        let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&self.hash.clone().finalize());
         let path = directory.path(&name)?;
         let shelf = directory.root.join(&name[..2]);
         fs::create_dir_all(&shelf).map_err(failed("make", &shelf))?;
@@ -215,6 +214,29 @@ impl Drop for Incoming {
         // After `keep` the file has another name and this finds nothing.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// The SHA-256 of a file as it is now, in lower-case hex: of a blob that is whole, its name.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn digest(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => hash.update(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {

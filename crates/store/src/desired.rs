@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use model::plan::{
     CurrentRelease, Desired, DesiredApp, Restart, RestartTarget, WantedOnce, WantedType,
 };
-use model::{AppId, ConfigVars, DynoId, ReleaseId, Slug, Timestamp};
+use model::{AppId, ConfigVars, DynoId, DynoName, ReleaseId, Slug, Timestamp};
 
 use crate::engine::{Reader, Tx};
 use crate::{Error, Result, features, releases, slugs, values};
@@ -122,15 +122,19 @@ fn restart_target(text: &str) -> Result<RestartTarget> {
 }
 
 fn one_offs(db: &Reader<'_>) -> Result<Vec<WantedOnce>> {
-    let sql = "SELECT one_offs.id, one_offs.created_at, one_offs.time_to_live,
+    let sql = "SELECT one_offs.id, one_offs.app_id, one_offs.process_type, one_offs.number,
+             one_offs.kind, one_offs.size, one_offs.created_at, one_offs.time_to_live,
              one_offs.cancelled_at IS NOT NULL OR apps.deleted_at IS NOT NULL
          FROM one_offs JOIN apps ON apps.id = one_offs.app_id
          WHERE one_offs.finished_at IS NULL ORDER BY one_offs.created_at, one_offs.id";
     db.all(sql, values![], |row| {
-        let (id, created_at): (DynoId, Timestamp) = (row.take()?, row.take()?);
+        let (id, app): (DynoId, AppId) = (row.take()?, row.take()?);
+        let name = DynoName { process_type: row.take()?, number: row.take()? };
+        let (kind, size) = (row.take()?, row.take()?);
+        let created_at: Timestamp = row.take()?;
         let seconds: u32 = row.take()?;
         let expires_at = created_at + std::time::Duration::from_secs(seconds.into());
-        Ok(WantedOnce { id, expires_at, cancelled: row.take()? })
+        Ok(WantedOnce { id, app, name, kind, size, expires_at, cancelled: row.take()? })
     })
 }
 

@@ -6,7 +6,7 @@ use model::dyno::{DynoKind, Exit, StopReason};
 use model::{AppId, Dyno, DynoId, DynoName, DynoState, Timestamp};
 
 use crate::engine::{Reader, Row, Tx};
-use crate::{Error, Poke, Result, one_offs, values};
+use crate::{Error, Poke, Result, one_offs, values, waiting_dynos};
 
 /// A query for whole rows, in the order that [`read`] takes them.
 macro_rules! select {
@@ -93,14 +93,24 @@ pub fn came_up(tx: &mut Tx<'_>, id: DynoId, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Remembers that a dyno was told to stop. People no longer see it.
+/// Remembers that a dyno is frozen in place, or runs again.
+///
+/// # Errors
+/// When the statement fails.
+pub fn set_state(tx: &mut Tx<'_>, id: DynoId, state: DynoState, now: Timestamp) -> Result<()> {
+    tx.run("UPDATE dynos SET state = ?2, updated_at = ?3 WHERE id = ?1", values![id, state, now])?;
+    Ok(())
+}
+
+/// Remembers that a dyno was told to stop. People no longer see it, unless it is to sleep.
 ///
 /// # Errors
 /// When the statement fails.
 pub fn was_told(tx: &mut Tx<'_>, id: DynoId, why: StopReason, now: Timestamp) -> Result<()> {
+    let state = if why == StopReason::Idling { DynoState::Idle } else { DynoState::Down };
     tx.run(
         "UPDATE dynos SET state = ?2, stop_reason = ?3, updated_at = ?4 WHERE id = ?1",
-        values![id, DynoState::Down, why, now],
+        values![id, state, why, now],
     )?;
     Ok(())
 }
@@ -154,7 +164,7 @@ pub fn find(db: &Reader<'_>, id: DynoId) -> Result<Option<Life>> {
 }
 
 /// The dynos that people see: not builds, not one-offs that are over, not those being stopped, and
-/// not those that a newer one of the same name is about to replace.
+/// not those that a newer one of the same name is about to replace; and those that wait for memory.
 ///
 /// # Errors
 /// When the statement fails.
@@ -171,7 +181,17 @@ pub fn of_app(db: &Reader<'_>, app: AppId) -> Result<Vec<Dyno>> {
          ORDER BY process_type, number, created_at"
     );
     let lives = db.all(sql, values![app], read)?;
-    Ok(lives.into_iter().map(|life| life.dyno).collect())
+    let mut dynos: Vec<Dyno> = lives.into_iter().map(|life| life.dyno).collect();
+    for waiting in waiting_dynos::of_app(db, app)? {
+        if !dynos.iter().any(|dyno| dyno.name == waiting.name) {
+            dynos.push(waiting);
+        }
+    }
+    dynos.sort_by(|one, other| {
+        let key = |dyno: &Dyno| (dyno.name.process_type.to_string(), dyno.name.number);
+        key(one).cmp(&key(other))
+    });
+    Ok(dynos)
 }
 
 /// Every life that is not over, and the crashes that still count: where a manager begins.

@@ -8,6 +8,7 @@ use crate::{Error, Result};
 pub(crate) const ALL: &[&str] = &[
     include_str!("../migrations/0001_start.sql"),
     include_str!("../migrations/0002_features.sql"),
+    include_str!("../migrations/0003_waiting_dynos.sql"),
 ];
 
 /// Brings the database to the newest schema. The write lock keeps a second server out meanwhile.

@@ -28,6 +28,10 @@ impl Planner<'_> {
             Some(Condition::Starting | Condition::Up) => self.wake(once.expires_at),
             Some(Condition::Gone { .. }) => self.forget(once.id),
             None if over => self.forget(once.id),
+            None if !self.room.take_once(once) => {
+                self.short_of_once(once);
+                self.wake(once.expires_at);
+            }
             None => {
                 self.plan.actions.push(Action::Start(DynoSpec::Once(once.id)));
                 self.wake(once.expires_at);

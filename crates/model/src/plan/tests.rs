@@ -1,5 +1,9 @@
 //! The planner against a simulated runtime that does what it is told.
 
+mod memory;
+mod simulation;
+mod sleep;
+
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
@@ -7,6 +11,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::feature::Switch;
 
 /// A world: what is wanted, what is, and a clock. Ids are counted, so that runs repeat.
 #[derive(Clone, Debug)]
@@ -33,14 +38,18 @@ impl World {
         for action in &plan.actions {
             match action {
                 Action::Start(spec) => self.start(spec),
-                Action::Stop { dyno, .. } => {
+                Action::Stop { dyno, why } => {
                     let dyno = self.observed.dynos.get_mut(dyno).expect("only known ones stop");
                     assert!(
                         matches!(dyno.condition, Condition::Starting | Condition::Up),
                         "{dyno:?} cannot be stopped"
                     );
                     dyno.condition = Condition::Stopping;
+                    dyno.told = Some(*why);
+                    dyno.frozen = false;
                 }
+                Action::Freeze(dyno) => self.frost(*dyno, true),
+                Action::Thaw(dyno) => self.frost(*dyno, false),
                 Action::Forget(dyno) => {
                     let gone = self.observed.dynos.remove(dyno);
                     assert!(
@@ -53,6 +62,12 @@ impl World {
         }
     }
 
+    fn frost(&mut self, dyno: DynoId, frozen: bool) {
+        let dyno = self.observed.dynos.get_mut(&dyno).expect("only known ones freeze");
+        assert_eq!((dyno.condition, dyno.frozen), (Condition::Up, !frozen), "{dyno:?}");
+        dyno.frozen = frozen;
+    }
+
     fn start(&mut self, spec: &DynoSpec) {
         let (id, dyno) = match spec {
             DynoSpec::Formation(spec) => {
@@ -61,13 +76,15 @@ impl World {
                 let release = Some(spec.release.id);
                 let mut dyno = self.dyno(spec.app, spec.name.clone(), release, spec.size);
                 dyno.crashes = spec.crashes;
+                dyno.last_request = spec.last_request;
                 (id, dyno)
             }
             DynoSpec::Once(id) => {
                 assert!(!self.observed.dynos.contains_key(id), "a one-off starts once");
-                let name = DynoName { process_type: ProcessType::run(), number: 1 };
-                let dyno = self.dyno(app_id(0), name, None, DynoSize::Basic);
-                (*id, ObservedDyno { kind: DynoKind::Run, ..dyno })
+                let wish = self.desired.one_offs.iter().find(|once| once.id == *id);
+                let once = wish.expect("only what is wanted starts");
+                let dyno = self.dyno(once.app, once.name.clone(), None, once.size);
+                (*id, ObservedDyno { kind: once.kind, ..dyno })
             }
         };
         self.observed.dynos.insert(id, dyno);
@@ -90,6 +107,9 @@ impl World {
             up_at: None,
             crashes: 0,
             condition: Condition::Starting,
+            told: None,
+            last_request: None,
+            frozen: false,
         }
     }
 
@@ -100,9 +120,12 @@ impl World {
                 Condition::Starting => {
                     dyno.condition = Condition::Up;
                     dyno.up_at = Some(self.now);
+                    dyno.last_request = dyno.last_request.or(Some(self.now));
                 }
                 Condition::Stopping => {
-                    dyno.condition = Condition::Gone { at: self.now, end: End::Stopped };
+                    let slept = dyno.told == Some(StopReason::Idling);
+                    let end = if slept { End::Slept } else { End::Stopped };
+                    dyno.condition = Condition::Gone { at: self.now, end };
                 }
                 Condition::Unknown | Condition::Up | Condition::Gone { .. } => {}
             }
@@ -183,6 +206,12 @@ fn desired(release_number: u32, formation: Vec<WantedType>) -> Desired {
         features: Features::default(),
     };
     Desired { apps: vec![app], one_offs: Vec::new() }
+}
+
+fn once(id: DynoId, expires_at: Timestamp, cancelled: bool) -> WantedOnce {
+    let name = DynoName { process_type: ProcessType::run(), number: 1 };
+    let (app, kind, size) = (app_id(0), DynoKind::Run, DynoSize::Basic);
+    WantedOnce { id, app, name, kind, size, expires_at, cancelled }
 }
 
 fn starts(plan: &Plan) -> Vec<&FormationDyno> {
@@ -351,7 +380,7 @@ fn a_one_off_starts_once_and_ends_in_time() {
     let mut world = World::new(Desired::default());
     let id = DynoId::from_uuid(Uuid::from_u128(1 << 100));
     let expires_at = world.now + Duration::from_secs(60);
-    world.desired.one_offs.push(WantedOnce { id, expires_at, cancelled: false });
+    world.desired.one_offs.push(once(id, expires_at, false));
     let plan = world.plan();
     assert_eq!(plan.actions, [Action::Start(DynoSpec::Once(id))]);
     world.execute(&plan);
@@ -452,6 +481,9 @@ fn any_dyno(now: Timestamp) -> impl Strategy<Value = ObservedDyno> {
                 up_at: (condition == Condition::Up).then_some(created_at),
                 crashes,
                 condition,
+                told: (condition == Condition::Stopping).then_some(StopReason::Restart),
+                last_request: None,
+                frozen: false,
             }
         },
     )
@@ -471,10 +503,10 @@ prop_compose! {
         let mut world = World::new(Desired { apps: vec![apps.0, apps.1], one_offs: Vec::new() });
         world.limits.surge = surge;
         world.desired.one_offs = (0..onces)
-            .map(|once| WantedOnce {
-                id: DynoId::from_uuid(Uuid::from_u128((1 << 100) + once)),
-                expires_at: world.now + Duration::from_secs(3_600) * (1 + u32::try_from(once).unwrap()),
-                cancelled,
+            .map(|number| {
+                let hours = 1 + u32::try_from(number).unwrap();
+                let expires_at = world.now + Duration::from_secs(3_600) * hours;
+                once(DynoId::from_uuid(Uuid::from_u128((1 << 100) + number)), expires_at, cancelled)
             })
             .collect();
         for dyno in dynos {
@@ -571,7 +603,10 @@ proptest! {
                     prop_assert!(!held, "{} is held", spec.name);
                 }
                 Action::Start(DynoSpec::Once(_)) => {}
-                Action::Stop { dyno, .. } | Action::Forget(dyno) => {
+                Action::Stop { dyno, .. }
+                | Action::Freeze(dyno)
+                | Action::Thaw(dyno)
+                | Action::Forget(dyno) => {
                     prop_assert!(!unknown(dyno));
                 }
             }
