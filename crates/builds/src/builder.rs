@@ -47,7 +47,7 @@ pub(crate) struct House {
     pub(crate) cancel: CancellationToken,
 }
 
-/// Empties the directories of what an earlier run left, then claims and runs builds until `cancel` is
+/// Claims and runs builds, and empties the directories of what an earlier run left, until `cancel` is
 /// cancelled. Builds that run then are given a few seconds to end, and are failed.
 ///
 /// What an earlier run left pending must have been ended by `control::builds::end_interrupted` before
@@ -57,12 +57,14 @@ pub(crate) struct House {
 /// When its directories cannot be made ready.
 pub async fn run(builder: Builder, cancel: CancellationToken) -> Result<(), StartError> {
     let Builder { control, dynos, config } = builder;
-    workspace::prepare(&config).await?;
+    let left = workspace::prepare(&config)?;
     let buildpacks = buildpacks::install(&config.buildpacks_dir)
         .map_err(|source| StartError::Buildpacks(config.buildpacks_dir.clone(), source))?;
     let keys = Keys::default();
     let house = Arc::new(House { control, dynos, config, buildpacks, keys, cancel });
-    claim_and_run(&house).await;
+    // Builds need not wait for it: each has a directory of its own.
+    let clearing = house.cancel.run_until_cancelled(workspace::clear(&house.config, left));
+    tokio::join!(clearing, claim_and_run(&house));
     Ok(())
 }
 

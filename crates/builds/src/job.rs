@@ -22,7 +22,7 @@ use crate::workspace::Workspace;
 use crate::{cache, compile, disk, launch};
 
 /// Between two looks at how full the disk is.
-const DISK_PERIOD: Duration = Duration::from_secs(1);
+const DISK_PERIOD: Duration = Duration::from_millis(250);
 
 /// A server that stops gives a build so long to come to its end.
 const STOP_GRACE: Duration = Duration::from_secs(10);

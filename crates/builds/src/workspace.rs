@@ -7,8 +7,10 @@ use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::{BuildId, ConfigVars};
+use tokio::time::sleep;
 
 use crate::archive::own;
 use crate::config::Config;
@@ -16,6 +18,10 @@ use crate::program::{self, ProgramError};
 
 /// What runs inside: our part of every build dyno.
 const DRIVER: &str = include_str!("driver.sh");
+
+/// How often a directory that an earlier run left is tried to be removed, and the time between.
+const CLEAR_ATTEMPTS: u32 = 10;
+const CLEAR_PAUSE: Duration = Duration::from_secs(1);
 
 /// The directory of one running build.
 #[derive(Debug)]
@@ -94,30 +100,42 @@ impl Workspace {
     }
 }
 
-/// Makes the directories for workspaces and empties them of what an earlier run left.
+/// Makes the directories for workspaces; answers what an earlier run left in them.
 ///
 /// # Errors
 /// When the disk fails.
-pub async fn prepare(config: &Config) -> Result<(), Unprepared> {
+pub fn prepare(config: &Config) -> Result<Vec<PathBuf>, Unprepared> {
+    let mut left = Vec::new();
     for dir in [&config.work_dir, &config.secrets_dir] {
-        let failed = |source| Unprepared::Directory(dir.clone(), source);
+        let failed = |source| Unprepared(dir.clone(), source);
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         for entry in fs::read_dir(dir).map_err(failed)? {
-            remove_tree(config, &entry.map_err(failed)?.path()).await?;
+            left.push(entry.map_err(failed)?.path());
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 /// Why the directories for workspaces could not be prepared.
 #[derive(Debug, thiserror::Error)]
-pub enum Unprepared {
-    /// A directory could not be made or listed.
-    #[error("could not prepare {0}")]
-    Directory(PathBuf, #[source] io::Error),
-    /// Old content could not be removed.
-    #[error("could not empty the directories of earlier builds")]
-    Remove(#[from] ProgramError),
+#[error("could not prepare {0}")]
+pub struct Unprepared(PathBuf, #[source] io::Error);
+
+/// Removes what an earlier run left. The dyno of an interrupted build may still write there for a
+/// moment, so a failure is tried again, and in the end left to the next start.
+pub async fn clear(config: &Config, left: Vec<PathBuf>) {
+    for path in left {
+        for attempt in 1..=CLEAR_ATTEMPTS {
+            let Err(error) = remove_tree(config, &path).await else { break };
+            complain(attempt, &error);
+            sleep(CLEAR_PAUSE).await;
+        }
+    }
+}
+
+fn complain(attempt: u32, error: &ProgramError) {
+    let error: &dyn std::error::Error = error;
+    tracing::warn!(attempt, error, "could not remove the directory of an earlier build");
 }
 
 /// Removes `path` and everything below. Not with the standard library, which goes as deep in its

@@ -338,6 +338,15 @@ async fn a_one_off_can_be_cancelled_before_and_after_it_began() {
 }
 
 #[tokio::test]
+async fn a_build_that_is_cancelled_is_killed_at_once() {
+    let bed = Bed::new().await;
+    let once = bed.one_off(DynoKind::Build, "stubborn", Terminal::Detached).await;
+    bed.wait("it to run", async |bed| bed.processes().await == 1).await;
+    bed.cancel(once).await;
+    assert_eq!(bed.dynos().wait_exit(once).await.expect("an exit").status, 137);
+}
+
+#[tokio::test]
 async fn a_builds_output_is_kept_whole_and_not_logged() {
     let bed = Bed::new().await;
     bed.deploy(&[("SECRET", "1")]).await;

@@ -90,7 +90,7 @@ impl Lab {
         let claimed = verbs::claim_next(&self.control).await.expect("asked").expect("queued");
         assert_eq!(claimed.id, build.id);
         let config = self.config();
-        workspace::prepare(&config).await.expect("prepared");
+        workspace::prepare(&config).expect("prepared");
         let place = Workspace::of(&config, build.id);
         place.create(&model::ConfigVars::default()).expect("made");
         let output = verbs::output(&self.control, build.id).expect("opened");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::Timestamp;
-use model::dyno::StopReason;
+use model::dyno::{DynoKind, StopReason};
 use model::plan::Condition;
 use model::routes::Backend;
 use tokio::time::{sleep, timeout};
@@ -28,7 +28,7 @@ const KILL: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
 
 impl Keeper {
-    /// No new requests, then none at all, then SIGTERM, then SIGKILL.
+    /// No new requests, then none at all, then SIGTERM, then SIGKILL. A build gets only the last.
     pub(super) async fn stopping(&mut self, why: StopReason) -> Phase {
         let (id, now) = (self.id(), Timestamp::now());
         self.life.stop_reason = Some(why);
@@ -43,7 +43,11 @@ impl Keeper {
                 over = over(&mut self.process) => return Phase::Gone(Ending::Process(over)),
             }
         }
-        Phase::Gone(Ending::Process(self.terminated().await))
+        // A build has nothing to save, and its directories are about to go.
+        Phase::Gone(Ending::Process(match self.life.dyno.kind {
+            DynoKind::Build => self.killed().await,
+            DynoKind::Formation | DynoKind::Run | DynoKind::Release => self.terminated().await,
+        }))
     }
 
     /// The client has left: SIGHUP, and R16 if that does not help.
