@@ -6,6 +6,7 @@
 mod bad_input;
 mod builds;
 mod builds_api;
+mod crash;
 mod first_start;
 mod log_tail;
 mod login;

@@ -1,72 +1,207 @@
-//! Deploys, config changes and rollbacks under a steady load fail no request, even with one dyno.
+//! Deploys, config changes, rollbacks, restarts and scaling under a steady load fail no request:
+//! on new connections and on kept ones, short or slow, with bodies, and upgraded; even with one dyno.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, ensure};
 use testkit::http::get;
 use testkit::{Person, Server, wait};
 
 use crate::server;
 
-/// Requests per second.
-const RATE: u64 = 100;
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Steady requests, each on a connection of its own, whatever the answers.
+/// The kinds of clients: how many there are of each, and how often each asks.
+const CLIENTS: [(Kind, usize, Duration); 5] = [
+    (Kind::Fresh, 6, Duration::from_millis(80)),
+    (Kind::Kept, 4, Duration::from_millis(80)),
+    (Kind::Posting, 2, Duration::from_millis(80)),
+    (Kind::Slow, 6, Duration::from_millis(500)),
+    (Kind::Upgraded, 1, Duration::from_millis(300)),
+];
+
+/// How a client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// On a new connection each time.
+    Fresh,
+    /// Always on the same connection.
+    Kept,
+    /// As [`Kind::Kept`], with a body that comes in two pieces.
+    Posting,
+    /// For an answer that takes three seconds.
+    Slow,
+    /// To become a WebSocket, on which it is echoed once.
+    Upgraded,
+}
+
+/// A client with the connection it keeps, if it does.
+struct Client {
+    kind: Kind,
+    address: SocketAddr,
+    kept: Option<BufReader<TcpStream>>,
+}
+
+impl Client {
+    fn ask(&mut self) -> anyhow::Result<()> {
+        match self.kind {
+            Kind::Fresh => self.plain("GET", "/", b""),
+            Kind::Kept => self.plain("GET", "/", b""),
+            Kind::Posting => self.plain("POST", "/", &[b'x'; 20_000]),
+            Kind::Slow => self.plain("GET", "/slow", b""),
+            Kind::Upgraded => self.upgrade(),
+        }
+    }
+
+    fn plain(&mut self, method: &str, path: &str, body: &[u8]) -> anyhow::Result<()> {
+        let mut stream = match self.kept.take() {
+            Some(stream) => stream,
+            None => self.connect()?,
+        };
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: demo.localhost\r\n");
+        write!(stream.get_mut(), "{head}Content-Length: {length}\r\n\r\n").context("send")?;
+        let (first, second) = body.split_at(length / 2);
+        stream.get_mut().write_all(first).context("send the first half")?;
+        if !second.is_empty() {
+            thread::sleep(Duration::from_millis(20));
+            stream.get_mut().write_all(second).context("send the second half")?;
+        }
+        let answer = answer(&mut stream)?;
+        ensure!(answer.ends_with(&format!(" {length}\n")), "the body was lost: {answer:?}");
+        if matches!(self.kind, Kind::Kept | Kind::Posting) {
+            self.kept = Some(stream);
+        }
+        Ok(())
+    }
+
+    fn upgrade(&mut self) -> anyhow::Result<()> {
+        let mut stream = self.connect()?;
+        let head = "GET /ws HTTP/1.1\r\nHost: demo.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.get_mut().write_all(head.as_bytes()).context("send")?;
+        let head = head_of(&mut stream)?;
+        ensure!(head.starts_with("HTTP/1.1 101"), "{head}");
+        stream.get_mut().write_all(b"hello").context("send on the upgraded connection")?;
+        let mut echo = [0; 5];
+        stream.read_exact(&mut echo).context("hear the echo")?;
+        ensure!(&echo == b"hello");
+        Ok(())
+    }
+
+    fn connect(&self) -> anyhow::Result<BufReader<TcpStream>> {
+        let stream = TcpStream::connect(self.address).context("connect")?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        Ok(BufReader::new(stream))
+    }
+}
+
+/// The body of a good answer.
+fn answer(stream: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
+    let head = head_of(stream)?;
+    ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let length = head.lines().find_map(|line| {
+        line.to_lowercase().strip_prefix("content-length:").map(|text| text.trim().parse())
+    });
+    let mut body = vec![0; length.context("no length")??];
+    stream.read_exact(&mut body).context("read the body")?;
+    Ok(String::from_utf8(body)?)
+}
+
+fn head_of(stream: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let read = stream.read_line(&mut head).context("read the head")?;
+        ensure!(read > 0, "closed after {head:?}");
+    }
+    Ok(head)
+}
+
+/// Steady requests of all kinds, whatever the answers.
 struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
     failed: Arc<Mutex<Vec<String>>>,
+    started: Instant,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Load {
     fn start(server: &Server) -> Self {
-        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let failed = Arc::new(Mutex::new(Vec::new()));
-        let address = server.address();
-        let workers = 8;
-        let pause = Duration::from_millis(1000 * workers / RATE);
-        let threads = (0..workers)
-            .map(|_| {
-                let (stop, sent, failed) = (stop.clone(), sent.clone(), failed.clone());
-                thread::spawn(move || {
-                    let mut next = Instant::now();
-                    while !stop.load(Ordering::Relaxed) {
-                        sent.fetch_add(1, Ordering::Relaxed);
-                        match get(address, "demo.localhost", "/") {
-                            Ok(answer) if answer.status == 200 => {}
-                            other => {
-                                failed.lock().expect("not poisoned").push(format!("{other:?}"))
-                            }
-                        }
-                        next += pause;
-                        thread::sleep(next.saturating_duration_since(Instant::now()));
-                    }
-                })
-            })
-            .collect();
-        Self { stop, sent, failed, threads }
+        let mut load = Self {
+            stop: Arc::default(),
+            sent: Arc::default(),
+            failed: Arc::default(),
+            started: Instant::now(),
+            threads: Vec::new(),
+        };
+        for (kind, count, pause) in CLIENTS {
+            for _client in 0..count {
+                let client = Client { kind, address: server.address(), kept: None };
+                load.add(client, pause);
+            }
+        }
+        load
     }
 
-    fn finish(self) -> (u64, Vec<String>) {
+    fn add(&mut self, mut client: Client, pause: Duration) {
+        let (stop, sent, failed) = (self.stop.clone(), self.sent.clone(), self.failed.clone());
+        let started = self.started;
+        self.threads.push(thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                sent.fetch_add(1, Ordering::Relaxed);
+                if let Err(error) = client.ask() {
+                    client.kept = None;
+                    let (kind, at) = (client.kind, started.elapsed());
+                    let failure = format!("{kind:?} after {at:?}: {error:#}");
+                    failed.lock().expect("not poisoned").push(failure);
+                }
+                thread::sleep(pause);
+            }
+        }));
+    }
+
+    /// Ends it; none may have failed.
+    #[track_caller]
+    fn finish(self) {
+        let seconds = self.started.elapsed().as_secs();
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().expect("no panic");
         }
-        let failed = std::mem::take(&mut *self.failed.lock().expect("not poisoned"));
-        (self.sent.load(Ordering::Relaxed), failed)
+        let failed = self.failed.lock().expect("not poisoned");
+        let sent = self.sent.load(Ordering::Relaxed);
+        // Half of what an idle machine does.
+        assert!(sent > 60 * seconds, "only {sent} requests were sent in {seconds} s");
+        assert!(failed.is_empty(), "{} of {sent} failed: {:#?}", failed.len(), &failed[..]);
     }
 }
 
-fn app(version: &str) -> Vec<(&'static str, String)> {
-    let server = format!(
-        "require('http').createServer((request, response) => {{\n  setTimeout(() => response.end('{version} ' + (process.env.GREETING || '') + '\\n'), 20);\n}}).listen(process.env.PORT);\n"
-    );
+/// Answers with its version, a config var and the length of the request's body; echoes on upgraded
+/// connections.
+fn app(version: &str) -> [(&'static str, String); 2] {
+    let server = "\
+const server = require('http').createServer((request, response) => {
+  let length = 0;
+  request.on('data', (data) => { length += data.length; });
+  request.on('end', () => setTimeout(
+    () => response.end(`VERSION ${process.env.GREETING || ''} ${length}\\n`),
+    request.url === '/slow' ? 3000 : 20,
+  ));
+});
+server.on('upgrade', (request, socket) => {
+  socket.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n\\r\\n');
+  socket.pipe(socket);
+  socket.on('error', () => {});
+});
+server.listen(process.env.PORT);
+";
     let package = r#"{"name":"small","version":"1.0.0","scripts":{"start":"node server.js"}}"#;
-    vec![("server.js", server), ("package.json", package.to_owned())]
+    [("server.js", server.replace("VERSION", version)), ("package.json", package.to_owned())]
 }
 
 fn push(server: &Server, person: &Person, version: &str) {
@@ -79,33 +214,59 @@ fn push(server: &Server, person: &Person, version: &str) {
     assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
 }
 
+/// Waits until every answer of ten is this.
 fn wait_for(server: &Server, text: &str) {
     wait::until(text, PATIENCE, || {
-        let answer =
-            get(server.address(), "demo.localhost", "/").map_err(|error| error.to_string())?;
-        if answer.body.trim() == text { Ok(()) } else { Err(format!("{answer:?}")) }
+        for _answer in 0..10 {
+            let answer = get(server.address(), "demo.localhost", "/");
+            let answer = answer.map_err(|error| error.to_string())?;
+            if answer.body.trim_end() != text {
+                return Err(format!("{answer:?}"));
+            }
+        }
+        Ok(())
     });
 }
 
-#[test]
-fn deploy_config_change_and_rollback_fail_no_request() {
+fn deployed() -> (Server, Person) {
     let server = server();
     let person = server.person();
     let _created = person.heroku(&["create", "demo"]);
     push(&server, &person, "one");
-    wait_for(&server, "one");
+    wait_for(&server, "one  0");
+    (server, person)
+}
 
+#[test]
+fn with_one_dyno_deploy_config_change_and_rollback_fail_no_request() {
+    let (server, person) = deployed();
     let load = Load::start(&server);
     push(&server, &person, "two");
-    wait_for(&server, "two");
+    wait_for(&server, "two  0");
     let _set = person.heroku(&["config:set", "GREETING=ahoy", "-a", "demo"]);
-    wait_for(&server, "two ahoy");
+    wait_for(&server, "two ahoy 0");
     let _back = person.heroku(&["rollback", "v3", "-a", "demo"]);
-    wait_for(&server, "one");
+    wait_for(&server, "one  0");
     let _restarted = person.heroku(&["ps:restart", "-a", "demo"]);
     thread::sleep(Duration::from_secs(5));
-    let (sent, failed) = load.finish();
+    load.finish();
+}
 
-    assert!(sent > RATE * 5, "only {sent} requests were sent");
-    assert!(failed.is_empty(), "{} of {sent} failed, such as {:?}", failed.len(), failed.first());
+#[test]
+fn with_three_dynos_changes_on_top_of_each_other_and_scaling_fail_no_request() {
+    let (server, person) = deployed();
+    let _scaled = person.heroku(&["ps:scale", "web=3", "-a", "demo"]);
+    let load = Load::start(&server);
+    for number in ["1", "2", "3"] {
+        // The next comes while the last is still being rolled out.
+        let _set = person.heroku(&["config:set", &format!("GREETING={number}"), "-a", "demo"]);
+    }
+    let _restarted = person.heroku(&["ps:restart", "web.2", "-a", "demo"]);
+    wait_for(&server, "one 3 0");
+    let _scaled = person.heroku(&["ps:scale", "web=1", "-a", "demo"]);
+    thread::sleep(Duration::from_secs(1));
+    let _scaled = person.heroku(&["ps:scale", "web=2", "-a", "demo"]);
+    push(&server, &person, "two");
+    wait_for(&server, "two 3 0");
+    load.finish();
 }
