@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use control::Control;
 use model::Secret;
+use model::size::SizeTable;
 use tokio_util::task::TaskTracker;
 
 use crate::rate_limits::RateLimits;
@@ -46,6 +47,8 @@ pub struct ApiState {
     pub tasks: TaskTracker,
     /// Names of the buildpacks that come with the platform.
     pub(crate) buildpacks: Arc<[String]>,
+    /// What each dyno size grants.
+    pub(crate) sizes: Arc<SizeTable>,
     /// How many calls accounts have left.
     pub(crate) limits: Arc<RateLimits>,
 }
@@ -65,6 +68,7 @@ impl ApiState {
             config: Arc::new(config),
             tasks,
             buildpacks: Arc::default(),
+            sizes: Arc::default(),
             limits: Arc::default(),
         }
     }
@@ -73,5 +77,11 @@ impl ApiState {
     #[must_use]
     pub fn with_buildpacks(self, names: impl IntoIterator<Item = String>) -> Self {
         Self { buildpacks: names.into_iter().collect(), ..self }
+    }
+
+    /// The same, where dyno sizes grant this.
+    #[must_use]
+    pub fn with_sizes(self, sizes: SizeTable) -> Self {
+        Self { sizes: Arc::new(sizes), ..self }
     }
 }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::size::SizeTable;
 use sandbox::protocol::{Limits, Root};
 
 /// What the dyno manager is told when it starts. Made once, by the binary.
@@ -23,6 +24,8 @@ pub struct Config {
     pub root: Root,
     /// Addresses and ids of dynos; no other server on the machine has them.
     pub addresses: Addresses,
+    /// What each dyno size grants.
+    pub sizes: SizeTable,
     /// Bytes that a dyno may write to `/app` and `/tmp` together.
     pub disk_bytes: u64,
     /// Open files per process.
@@ -71,6 +74,10 @@ pub struct Timing {
     pub hangup: Duration,
     /// At start, dynos that run have this time to answer.
     pub adopt: Duration,
+    /// So long after a dyno was frozen its memory is taken back.
+    pub reclaim: Duration,
+    /// Between two looks at what dynos use (R14, R15, runtime metrics).
+    pub measure: Duration,
 }
 
 impl Default for Timing {
@@ -85,6 +92,8 @@ impl Default for Timing {
             attach_idle: Duration::from_secs(60 * 60),
             hangup: Duration::from_secs(5),
             adopt: Duration::from_secs(10),
+            reclaim: Duration::from_secs(60),
+            measure: Duration::from_secs(20),
         }
     }
 }

@@ -4,7 +4,10 @@
 //! what that returns is the next phase. Each change writes the dyno's row, speaks in the app's log
 //! and tells the reconciler. A task never restarts its dyno: that is the planner's.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use model::dyno::{DynoKind, Exit, OneOff, StopReason};
 use model::plan::{Condition, End, ObservedDyno};
@@ -16,16 +19,20 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::checksums::Mismatch;
 use crate::launch::Launch;
 use crate::manager::House;
+use crate::meters::Metered;
 use crate::runtime::{Over, Process};
 use crate::streams::Streams;
 use crate::voice::Voice;
 
 use ending::Remains;
+use frost::{Frost, Rest};
 
 mod boot;
 mod ending;
+mod frost;
 mod stop;
 
 /// Where a dyno is in its life.
@@ -58,6 +65,8 @@ pub(crate) enum Ending {
     Process(Over),
     /// Before there was a process.
     NeverBegan,
+    /// Before there was a process, for its slug is damaged (R17).
+    Damaged(Mismatch),
     /// With the machine, or while no server was there to see it.
     Lost,
 }
@@ -69,6 +78,8 @@ pub(crate) struct Known {
     pub(crate) up_at: Option<Timestamp>,
     /// A web dyno that takes requests.
     pub(crate) backend: Option<Arc<Backend>>,
+    /// Whether that is frozen in place.
+    pub(crate) frozen: bool,
 }
 
 /// The reconciler's end of a dyno task.
@@ -77,12 +88,14 @@ pub(crate) struct Handle {
     known: watch::Receiver<Known>,
     stop: watch::Sender<Option<StopReason>>,
     door: mpsc::Sender<UnixStream>,
+    frost: Arc<Frost>,
 }
 
 /// How a task begins.
 pub(crate) enum Begin {
-    /// With a process to be started.
-    Launch(Box<Launch>),
+    /// With a process to be started. If it replaces another for its age, since when nobody has
+    /// visited that.
+    Launch(Box<Launch>, Option<Timestamp>),
     /// With one that another server started.
     Adopt,
 }
@@ -102,9 +115,27 @@ struct Keeper {
     /// Tells an attached client the exit status.
     exit: Option<oneshot::Sender<i32>>,
     backend: Option<Arc<Backend>>,
+    frost: Arc<Frost>,
+    rest: Rest,
+    /// Looked at while the process runs.
+    metered: Option<Metered>,
+    /// How long it may boot.
+    boot: Duration,
+    /// Why its start failed, to be said when it has ended.
+    epitaph: Option<Epitaph>,
+    /// Whether it has printed anything.
+    printed: Arc<AtomicBool>,
     known: watch::Sender<Known>,
     told: watch::Receiver<Option<StopReason>>,
     door: mpsc::Receiver<UnixStream>,
+}
+
+/// A web process that ended before it listened.
+#[derive(Debug)]
+struct Epitaph {
+    address: SocketAddr,
+    /// What the platform heard there.
+    heard: String,
 }
 
 /// Where the dyno's streams are.
@@ -119,9 +150,11 @@ enum Flow {
 
 /// Begins the task of a dyno whose row is `life`.
 pub(crate) fn spawn(house: &Arc<House>, life: Life, once: Option<OneOff>, begin: Begin) -> Handle {
-    let (condition, launch, phase) = match begin {
-        Begin::Launch(launch) => (Condition::Starting, Some(launch), Phase::Preparing),
-        Begin::Adopt => (Condition::Unknown, None, Phase::Unknown),
+    let (condition, launch, phase, begin_quiet) = match begin {
+        Begin::Launch(launch, quiet) => {
+            (Condition::Starting, Some(launch), Phase::Preparing, quiet)
+        }
+        Begin::Adopt => (Condition::Unknown, None, Phase::Unknown, None),
     };
     let (handle, known, told, door) = handle(&life, condition);
     let dyno = &life.dyno;
@@ -136,6 +169,12 @@ pub(crate) fn spawn(house: &Arc<House>, life: Life, once: Option<OneOff>, begin:
         flow: Flow::Still,
         exit: None,
         backend: None,
+        frost: handle.frost.clone(),
+        rest: Rest::awake(begin_quiet),
+        metered: None,
+        boot: house.config.timing.boot,
+        epitaph: None,
+        printed: Arc::default(),
         known,
         told,
         door,
@@ -153,7 +192,11 @@ pub(crate) fn spawn(house: &Arc<House>, life: Life, once: Option<OneOff>, begin:
 
 /// A dyno that is over and only remembered: no task.
 pub(crate) fn remember(life: &Life, at: Timestamp) -> Handle {
-    let end = if life.dyno.state == DynoState::Crashed { End::Crashed } else { End::Stopped };
+    let end = match life.dyno.state {
+        DynoState::Crashed => End::Crashed,
+        DynoState::Idle => End::Slept,
+        DynoState::Starting | DynoState::Up | DynoState::Down | DynoState::Complete => End::Stopped,
+    };
     handle(life, Condition::Gone { at, end }).0
 }
 
@@ -172,19 +215,30 @@ fn handle(life: &Life, condition: Condition) -> Ends {
         up_at: dyno.up_at,
         crashes: life.crashes,
         condition,
+        told: life.stop_reason,
+        last_request: None,
+        frozen: false,
     };
-    let known = Known { condition, up_at: dyno.up_at, backend: None };
+    let known = Known { condition, up_at: dyno.up_at, backend: None, frozen: false };
     let (tell, known) = watch::channel(known);
     let (stop, told) = watch::channel(None);
     let (door, inside) = mpsc::channel(1);
-    (Handle { first, known, stop, door }, tell, told, inside)
+    let frost = Arc::default();
+    (Handle { first, known, stop, door, frost }, tell, told, inside)
 }
 
 impl Handle {
     /// What is known of it now.
     pub(crate) fn observed(&self) -> ObservedDyno {
         let known = self.known.borrow();
-        ObservedDyno { condition: known.condition, up_at: known.up_at, ..self.first.clone() }
+        ObservedDyno {
+            condition: known.condition,
+            up_at: known.up_at,
+            told: self.stop.borrow().or(self.first.told),
+            last_request: known.backend.as_ref().map(|backend| backend.idle_since()),
+            frozen: known.frozen,
+            ..self.first.clone()
+        }
     }
 
     /// Where it takes requests, if it does.
@@ -195,6 +249,16 @@ impl Handle {
     /// Tells it to stop. The first reason counts.
     pub(crate) fn stop(&self, why: StopReason) {
         self.stop.send_if_modified(|told| told.is_none() && told.replace(why).is_none());
+    }
+
+    /// Has it frozen in place, unless somebody is inside.
+    pub(crate) fn freeze(&self) {
+        self.frost.order.notify_one();
+    }
+
+    /// Has it thawed.
+    pub(crate) fn thaw(&self) {
+        self.frost.bell.notify_one();
     }
 
     /// Lets a client in. There is room for one; others are sent away.
@@ -250,16 +314,23 @@ impl Keeper {
 
     /// It runs, until it exits, is told to stop, or its client leaves.
     async fn up(&mut self) -> Phase {
-        // Whichever comes first decides; all three can be asked again.
+        // Whichever comes first decides; all can be asked again.
         tokio::select! {
             over = over(&mut self.process) => Phase::Gone(Ending::Process(over)),
             why = told(&mut self.told) => Phase::Stopping { why },
             streams = left(&mut self.flow) => self.hang_up(streams).await,
+            bytes = outgrown(&mut self.metered) => self.outgrown(bytes).await,
+            turn = frost::turn(&self.frost, &self.rest) => self.turn(turn).await,
         }
     }
 
     fn id(&self) -> DynoId {
         self.life.dyno.id
+    }
+
+    /// Its quota of memory.
+    fn quota(&self) -> u64 {
+        self.house.config.sizes.limits(self.life.dyno.size).memory_bytes
     }
 
     fn is_web(&self) -> bool {
@@ -273,7 +344,8 @@ impl Keeper {
     /// Tells the reconciler.
     fn publish(&self, condition: Condition) {
         let (up_at, backend) = (self.life.dyno.up_at, self.backend.clone());
-        self.known.send_replace(Known { condition, up_at, backend });
+        let frozen = self.rest.is_frozen();
+        self.known.send_replace(Known { condition, up_at, backend, frozen });
         self.house.news.notify_one();
     }
 
@@ -294,6 +366,14 @@ impl Keeper {
 async fn over(process: &mut Option<Process>) -> Over {
     match process {
         Some(process) => process.over().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the dyno uses so much memory that it must end; for ever if it does not.
+async fn outgrown(metered: &mut Option<Metered>) -> u64 {
+    match metered {
+        Some(metered) => metered.outgrown().await,
         None => std::future::pending().await,
     }
 }

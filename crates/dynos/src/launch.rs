@@ -124,11 +124,11 @@ fn mount(mount: &model::dyno::Mount) -> Mount {
     Mount { source, target, writable }
 }
 
-/// The kernel kills at twice the quota, as Heroku does (R15).
+/// The kernel kills a little above twice the quota, where the platform does it before (R15).
 fn limits(config: &Config, dyno: &Dyno) -> Limits {
-    let size = dyno.size.limits();
+    let size = config.sizes.limits(dyno.size);
     Limits {
-        memory_bytes: size.memory_bytes * 2,
+        memory_bytes: size.memory_bytes * 2 + size.memory_bytes / 8,
         memory_quota_bytes: size.memory_bytes,
         cpu_shares: u64::from(size.cpu_share) * 1024,
         cpu_millis: None,

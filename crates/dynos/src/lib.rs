@@ -10,11 +10,13 @@
 
 mod adopt;
 mod attach;
+mod checksums;
 mod config;
 mod dyno;
 mod launch;
 mod lines;
 mod manager;
+mod meters;
 mod output;
 mod reconciler;
 mod runtime;

@@ -15,6 +15,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::checksums::Checksums;
+use crate::meters::{self, Meters};
 use crate::reconciler::Reconciler;
 use crate::runtime::Runtime;
 use crate::{Config, adopt};
@@ -43,6 +45,10 @@ pub(crate) struct House {
     pub(crate) config: Config,
     pub(crate) rooms: Rooms,
     pub(crate) runtime: Runtime,
+    /// What running dynos use.
+    pub(crate) meters: Meters,
+    /// Slugs that are what they were.
+    pub(crate) checksums: Checksums,
     /// A dyno has something to tell: wakes the reconciler.
     pub(crate) news: Notify,
     pub(crate) cancel: CancellationToken,
@@ -73,6 +79,8 @@ impl From<store::Error> for Error {
 pub(crate) enum Order {
     /// Let this client into its one-off.
     Join(DynoId, UnixStream),
+    /// A request has come for this app, which sleeps.
+    Wake(AppId),
     /// Stop every dyno and start none; answer when all are gone.
     StopAll(oneshot::Sender<()>),
 }
@@ -113,11 +121,21 @@ pub(crate) async fn start_on(
     let store = rooms.store.clone();
     let tracker = tracker.clone();
     let news = Notify::new();
-    let house = Arc::new(House { config, rooms, runtime, news, cancel: cancel.clone(), tracker });
+    let house = Arc::new(House {
+        config,
+        rooms,
+        runtime,
+        meters: Meters::default(),
+        checksums: Checksums::default(),
+        news,
+        cancel: cancel.clone(),
+        tracker,
+    });
     let adopted = adopt::all(&house).await?;
     let (orders, inbox) = mpsc::channel(GUESTS);
     let (reconciler, views) = Reconciler::new(house.clone(), adopted, inbox).await?;
     house.tracker.spawn(reconciler.run());
+    house.tracker.spawn(meters::run(house.clone()));
     Ok(Dynos { store, orders, views, cancel })
 }
 
@@ -170,6 +188,12 @@ impl Dynos {
                 () = self.cancel.cancelled() => return Err(Error::Stopped),
             }
         }
+    }
+
+    /// Starts the dynos of an app that sleeps: somebody asks for it. Others do not mind.
+    pub async fn wake(&self, app: AppId) {
+        // An error means that the manager has ended.
+        let _ended = self.orders.send(Order::Wake(app)).await;
     }
 
     /// Stops every dyno, with the usual grace, and starts none from now on (`--stop-dynos`).

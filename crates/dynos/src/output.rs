@@ -1,6 +1,7 @@
 //! A dyno's output on its way to the app's log, and to whoever wants every byte.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::log::Source;
 use model::{AppId, DynoName, LogEntry, LogSink, Timestamp};
@@ -23,14 +24,22 @@ pub(crate) struct AppLog {
     logs: LogSink,
     app: AppId,
     process: Arc<str>,
+    /// Whether there has been a line.
+    printed: Arc<AtomicBool>,
     out: Lines,
     err: Lines,
 }
 
 impl AppLog {
-    pub(crate) fn new(logs: LogSink, app: AppId, name: &DynoName) -> Self {
+    /// `printed` becomes true with the first line.
+    pub(crate) fn new(
+        logs: LogSink,
+        app: AppId,
+        name: &DynoName,
+        printed: Arc<AtomicBool>,
+    ) -> Self {
         let process = name.to_string().into();
-        Self { logs, app, process, out: Lines::default(), err: Lines::default() }
+        Self { logs, app, process, printed, out: Lines::default(), err: Lines::default() }
     }
 
     fn push(&mut self, stream: Stream, bytes: &[u8]) {
@@ -47,6 +56,9 @@ impl AppLog {
     }
 
     fn send(&self, lines: Vec<String>) {
+        if !lines.is_empty() {
+            self.printed.store(true, Ordering::Relaxed);
+        }
         let at = Timestamp::now();
         let entry = |text| LogEntry {
             app: self.app,

@@ -2,13 +2,13 @@
 //!
 //! It never learns why it was woken. Each round reads once, plans once, and acts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::dyno::{DynoKind, StopReason};
 use model::plan::{self, Action, Desired, DynoSpec, Observed, Plan};
-use model::{DynoId, Timestamp};
+use model::{AppId, DynoId, Timestamp};
 use store::{Poke, one_offs};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,6 +19,9 @@ use crate::manager::{House, Order, Views};
 use crate::views;
 
 mod births;
+mod shortage;
+
+use shortage::Shortage;
 
 /// After a round that failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -37,6 +40,10 @@ pub(crate) struct Reconciler {
     guests: HashMap<DynoId, UnixStream>,
     inbox: mpsc::Receiver<Order>,
     views: watch::Sender<Views>,
+    /// Sleeping apps that a request has come for, until something starts.
+    woken: BTreeSet<AppId>,
+    /// What there is no memory for, as it was last said.
+    shortage: Shortage,
     /// As it was last read.
     desired: Desired,
 }
@@ -59,8 +66,10 @@ impl Reconciler {
     ) -> store::Result<(Self, watch::Receiver<Views>)> {
         let desired = house.rooms.store.read(store::desired::read).await?;
         let (publish, views) = watch::channel(Arc::new(views::of(&desired, &dynos)));
-        let guests = HashMap::new();
-        Ok((Self { house, dynos, guests, inbox, views: publish, desired }, views))
+        let (guests, woken, shortage) = (HashMap::new(), BTreeSet::new(), Shortage::default());
+        let reconciler =
+            Self { house, dynos, guests, inbox, views: publish, woken, shortage, desired };
+        Ok((reconciler, views))
     }
 
     /// Runs until the manager is cancelled, or told to stop all dynos.
@@ -94,6 +103,8 @@ impl Reconciler {
         let observed = self.observed();
         let limits = &self.house.config.limits;
         let plan = plan::plan(&self.desired, &observed, Timestamp::now(), limits);
+        self.woken.clone_from(&plan.waking);
+        self.tell_shortage(&plan).await?;
         let unborn = self.act(&plan, &observed).await?;
         self.report(&plan).await?;
         self.publish();
@@ -105,14 +116,14 @@ impl Reconciler {
 
     fn observed(&self) -> Observed {
         let dynos = self.dynos.iter().map(|(&id, handle)| (id, handle.observed()));
-        Observed { dynos: dynos.collect() }
+        Observed { dynos: dynos.collect(), woken: self.woken.clone() }
     }
 
     /// Does what the plan says; answers how many dynos could not be started.
     async fn act(&mut self, plan: &Plan, observed: &Observed) -> store::Result<usize> {
         let starts = plan.actions.iter().filter_map(|action| match action {
             Action::Start(spec) => Some(spec.clone()),
-            Action::Stop { .. } | Action::Forget(_) => None,
+            Action::Stop { .. } | Action::Freeze(_) | Action::Thaw(_) | Action::Forget(_) => None,
         });
         let starts: Vec<DynoSpec> = starts.collect();
         // Starts go first: what they replace is stopped with the successor already announced.
@@ -124,6 +135,10 @@ impl Reconciler {
                 Action::Stop { dyno, why } => {
                     self.dynos.get(dyno).into_iter().for_each(|handle| handle.stop(*why));
                 }
+                Action::Freeze(dyno) => {
+                    self.dynos.get(dyno).into_iter().for_each(Handle::freeze);
+                }
+                Action::Thaw(dyno) => self.dynos.get(dyno).into_iter().for_each(Handle::thaw),
                 Action::Forget(dyno) => forgotten.push(*dyno),
             }
         }
@@ -199,6 +214,10 @@ impl Reconciler {
             };
             match order {
                 Order::Join(dyno, client) => self.admit(dyno, client),
+                Order::Wake(app) => {
+                    self.woken.insert(app);
+                    return Woken::Look;
+                }
                 Order::StopAll(done) => return self.stop_all(done).await,
             }
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use model::DynoId;
 use model::dyno::Exit;
+use sandbox::usage::Memory;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -146,6 +147,75 @@ impl Runtime {
             Self::Local(local) => local.address(dyno, port),
             #[cfg(test)]
             Self::Sim(sim) => sim.address(dyno),
+        }
+    }
+
+    /// Memory that a dyno uses.
+    ///
+    /// # Errors
+    /// When it is not (any more).
+    pub(crate) fn memory(&self, dyno: DynoId) -> std::io::Result<Memory> {
+        match self {
+            Self::Local(local) => local.memory(dyno),
+            #[cfg(test)]
+            Self::Sim(sim) => sim.memory(dyno),
+        }
+    }
+
+    /// How many of a dyno's threads want to run.
+    ///
+    /// # Errors
+    /// When it is not (any more).
+    pub(crate) fn runnable(&self, dyno: DynoId) -> std::io::Result<usize> {
+        match self {
+            Self::Local(local) => local.runnable(dyno),
+            #[cfg(test)]
+            Self::Sim(_) => Ok(1),
+        }
+    }
+
+    /// Freezes a dyno in place.
+    ///
+    /// # Errors
+    /// When it is not (any more), or does not freeze.
+    pub(crate) async fn freeze(&self, dyno: DynoId) -> std::io::Result<()> {
+        match self {
+            Self::Local(local) => local.freeze(dyno).await,
+            #[cfg(test)]
+            Self::Sim(sim) => sim.set_frozen(dyno, true),
+        }
+    }
+
+    /// Lets a frozen dyno run. Takes no time.
+    ///
+    /// # Errors
+    /// When it is not (any more).
+    pub(crate) fn thaw(&self, dyno: DynoId) -> std::io::Result<()> {
+        match self {
+            Self::Local(local) => local.thaw(dyno),
+            #[cfg(test)]
+            Self::Sim(sim) => sim.set_frozen(dyno, false),
+        }
+    }
+
+    /// Whether a dyno is frozen.
+    pub(crate) fn is_frozen(&self, dyno: DynoId) -> bool {
+        match self {
+            Self::Local(local) => local.is_frozen(dyno),
+            #[cfg(test)]
+            Self::Sim(sim) => sim.is_frozen(dyno),
+        }
+    }
+
+    /// Takes back what can be of a frozen dyno's memory.
+    ///
+    /// # Errors
+    /// When it is not (any more), or the machine cannot.
+    pub(crate) async fn reclaim(&self, dyno: DynoId) -> std::io::Result<()> {
+        match self {
+            Self::Local(local) => local.reclaim(dyno).await,
+            #[cfg(test)]
+            Self::Sim(_) => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use model::dyno::StopReason;
 use model::plan::{Condition, Desired, DesiredApp, End, ObservedDyno};
 use model::routes::{Backend, WebState, WebView};
 use model::{AppId, DynoId};
@@ -39,6 +40,7 @@ struct Web {
     backends: Vec<Arc<Backend>>,
     starting: bool,
     crashed: bool,
+    asleep: bool,
 }
 
 impl Web {
@@ -47,6 +49,8 @@ impl Web {
         match dyno.condition {
             Condition::Unknown | Condition::Starting => self.starting = true,
             Condition::Gone { end: End::Crashed, .. } => self.crashed = true,
+            Condition::Gone { end: End::Slept, .. } => self.asleep = true,
+            Condition::Stopping if dyno.told == Some(StopReason::Idling) => self.asleep = true,
             Condition::Up | Condition::Stopping | Condition::Gone { end: End::Stopped, .. } => {}
         }
     }
@@ -58,8 +62,11 @@ impl Web {
             _ if !self.backends.is_empty() => WebState::Up,
             None => WebState::Blank,
             Some(_) if !wanted => WebState::ScaledToZero,
+            Some(_) if self.starting => WebState::Starting,
+            // Until something starts: whoever asks meanwhile wakes it once more.
+            Some(_) if self.asleep => WebState::Asleep,
             // Nothing crashed and nothing starts: it is about to.
-            Some(_) if self.starting || !self.crashed => WebState::Starting,
+            Some(_) if !self.crashed => WebState::Starting,
             Some(_) => WebState::Crashed,
         };
         WebView { state, backends: self.backends.into() }

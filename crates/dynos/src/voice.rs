@@ -1,5 +1,6 @@
 //! What a dyno's life says in the app's log, in Heroku's words.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,20 @@ pub(crate) struct Voice {
     app: AppId,
     process: Arc<str>,
     silent: bool,
+}
+
+/// Whether a process that ended has printed anything.
+pub(crate) enum LastWords {
+    /// It has.
+    Some,
+    /// It has not.
+    None,
+}
+
+impl From<bool> for LastWords {
+    fn from(printed: bool) -> Self {
+        if printed { Self::Some } else { Self::None }
+    }
 }
 
 impl Voice {
@@ -33,6 +48,10 @@ impl Voice {
     pub(crate) fn follows(&self, follows: Follows) {
         match follows {
             Follows::Nothing => {}
+            Follows::Sleep => {
+                self.unidling();
+                self.changed(DynoState::Down, DynoState::Starting);
+            }
             Follows::Crash => self.changed(DynoState::Crashed, DynoState::Starting),
             Follows::Replaced { why, state } => {
                 match why {
@@ -60,6 +79,19 @@ impl Voice {
         }
     }
 
+    pub(crate) fn idling(&self) {
+        self.say("Idling");
+    }
+
+    pub(crate) fn unidling(&self) {
+        self.say("Unidling");
+    }
+
+    /// The machine has no memory for it.
+    pub(crate) fn short_of_memory(&self, needs_bytes: u64, free_bytes: u64, then: &str) {
+        self.say(short_of_memory(needs_bytes, free_bytes, then));
+    }
+
     pub(crate) fn terminating(&self) {
         self.say("Stopping all processes with SIGTERM");
     }
@@ -68,9 +100,50 @@ impl Voice {
         self.say(format!("Process exited with status {status}"));
     }
 
-    pub(crate) fn out_of_memory(&self, quota_bytes: u64) {
-        let quota = quota_bytes / (1024 * 1024);
-        self.say(format!("Process used too much memory and was killed (quota is {quota}M)"));
+    /// Who speaks, such as `web.1`.
+    pub(crate) fn process(&self) -> &str {
+        &self.process
+    }
+
+    /// A line of runtime metrics.
+    pub(crate) fn metrics(&self, line: String) {
+        self.say(line);
+    }
+
+    /// What a process uses, and what part of its quota that is.
+    pub(crate) fn memory(&self, bytes: u64, quota: u64) {
+        let tenths = bytes.saturating_mul(1000) / quota.max(1);
+        let (percent, tenth) = (tenths / 10, tenths % 10);
+        self.say(format!("Process running mem={}M({percent}.{tenth}%)", bytes / (1024 * 1024)));
+    }
+
+    /// R14.
+    pub(crate) fn over_quota(&self) {
+        self.say("Error R14 (Memory quota exceeded)");
+    }
+
+    /// R15.
+    pub(crate) fn outgrown(&self, bytes: u64, quota: u64) {
+        self.memory(bytes, quota);
+        self.say("Error R15 (Memory quota vastly exceeded)");
+        self.say("Stopping process with SIGKILL");
+    }
+
+    /// R17. The missing word is Heroku's.
+    pub(crate) fn checksum(&self, expected: &str, actual: &str) {
+        self.say(format!(
+            "Error R17 (Checksum error) -> Checksum does match expected value. Expected: \
+             SHA256:{expected} Actual: SHA256:{actual}"
+        ));
+    }
+
+    /// Why the start of a web process failed.
+    pub(crate) fn ended_too_soon(&self, probed: SocketAddr, heard: &str, words: LastWords) {
+        let words = match words {
+            LastWords::Some => "its last words are the lines of `app` above",
+            LastWords::None => "it printed nothing",
+        };
+        self.say(format!("Web process ended before it listened on {probed} ({heard}); {words}"));
     }
 
     /// R10. `probed` says where the platform knocked, and what it heard.
@@ -115,4 +188,11 @@ impl Voice {
     pub(crate) fn platform_error(&self, reason: &str) {
         self.say(format!("Error R99 (Platform error) -> {reason}"));
     }
+}
+
+/// What a dyno needs, what there is, and what is done about it.
+pub(crate) fn short_of_memory(needs_bytes: u64, free_bytes: u64, then: &str) -> String {
+    const MIB: u64 = 1024 * 1024;
+    let (needs, free) = (needs_bytes / MIB, free_bytes / MIB);
+    format!("Not enough memory on this server: {needs}M needed, {free}M free. {then}")
 }

@@ -14,7 +14,7 @@ use store::blobs::BlobStore;
 use store::outputs::Outputs;
 
 use crate::settings::Settings;
-use crate::{certificates, first_start, private_files, programs};
+use crate::{capacity, certificates, first_start, private_files, programs};
 
 /// The stack's name. Its base is the machine's own `/usr`; the name is what buildpacks ask for.
 const STACK: &str = "heroku-24";
@@ -193,6 +193,7 @@ pub fn dynos_config(settings: &Settings) -> anyhow::Result<dynos::Config> {
         cgroup_parent: cgroup_parent(settings),
         root: sandbox::protocol::Root::Host,
         addresses,
+        sizes: settings.sizes.clone(),
         disk_bytes: DISK_BYTES,
         open_files: OPEN_FILES,
         build_limits,
@@ -200,15 +201,28 @@ pub fn dynos_config(settings: &Settings) -> anyhow::Result<dynos::Config> {
             boot: Duration::from_secs(settings.boot_timeout_seconds),
             stop_grace: Duration::from_secs(settings.stop_grace_seconds),
             drain: Duration::from_secs(settings.drain_seconds),
+            reclaim: Duration::from_secs(settings.sleep.reclaim_after_seconds),
+            measure: Duration::from_secs(settings.metrics_seconds.max(1)),
             ..dynos::Timing::default()
         },
-        limits: model::plan::Limits::default(),
+        limits: planner_limits(settings),
     })
 }
 
 /// Name of the control group that holds all dynos of this server.
 pub fn cgroup_parent(settings: &Settings) -> String {
     format!("hythe-{}", settings.instance)
+}
+
+fn planner_limits(settings: &Settings) -> model::plan::Limits {
+    let sleep = settings.sleep;
+    model::plan::Limits {
+        sleep_after: Duration::from_secs(sleep.after_seconds),
+        freeze_after: Duration::from_secs(sleep.freeze_after_seconds),
+        stop_frozen_after: Duration::from_secs(sleep.stop_frozen_after_seconds),
+        memory: capacity::memory(settings),
+        ..model::plan::Limits::default()
+    }
 }
 
 /// Open files per process, as Heroku's.

@@ -6,6 +6,7 @@
 //! or runtime exists, because the shim must be single-threaded and both must start in a millisecond.
 
 mod admin;
+mod capacity;
 mod certificates;
 mod doctor;
 mod environment;

@@ -11,8 +11,8 @@ use control::Control;
 use dynos::Dynos;
 use git::GitState;
 use logplex::Logplex;
-use model::LogSink;
 use model::log::Lost;
+use model::{AppId, LogSink};
 use router::{Handover, Listen, Routes, Running, Tls};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -121,13 +121,15 @@ impl House {
         let routes = Routes::new();
         publish_routes(foundation, &routes, seen, &tasks, &stop).await;
         let (handover, handovers) = mpsc::channel(HANDOVERS);
-        let router = start_router(foundation, routes, handover)?;
+        let (wake, asleep) = mpsc::channel(WAKES);
+        let router = start_router(foundation, routes, wake, handover)?;
 
         // Before dynos start, so that none is started for a build that nobody works on.
         let control = &foundation.control;
         control::builds::end_interrupted(control).await.context("end interrupted builds")?;
         let dynos = start_dynos(foundation, &tasks, &stop).await?;
         tasks.spawn(copy_views(dynos.views(), views));
+        tasks.spawn(wake_apps(dynos.clone(), asleep));
         let git = start_git(foundation, &tasks, &stop)?;
         start_jobs(foundation, &dynos, &tasks, &stop);
         tasks.spawn(gap::forget_destroyed(foundation.control.clone(), logs.clone(), stop.clone()));
@@ -135,7 +137,8 @@ impl House {
         let api_config = foundation.api_config()?;
         let api =
             api::ApiState::new(foundation.control.clone(), logs.clone(), api_config, tasks.clone())
-                .with_buildpacks(builds::buildpack_names());
+                .with_buildpacks(builds::buildpack_names())
+                .with_sizes(foundation.settings.sizes.clone());
         let platform = Platform::new(
             certificates::ca(&foundation.settings.data_dir)?,
             api::router(api),
@@ -185,13 +188,12 @@ async fn publish_routes(
 fn start_router(
     foundation: &Foundation,
     routes: Routes,
+    wake: mpsc::Sender<AppId>,
     handover: mpsc::Sender<Handover>,
 ) -> anyhow::Result<Running> {
     let tls = Tls::Sniffed(foundation.tls.clone());
     let listen = |&addr: &SocketAddr| Listen { addr, tls: tls.clone() };
     let listen = foundation.settings.listen.iter().map(listen).collect();
-    // Nobody listens for wakes yet: no dyno sleeps in this version.
-    let (wake, _asleep) = mpsc::channel(WAKES);
     let mut config = router::Config::new(listen, wake);
     config.threads = foundation.settings.workers.try_into().unwrap_or(config.threads);
     router::start(config, routes, foundation.control.logs.clone(), handover)
@@ -221,6 +223,14 @@ async fn copy_views(mut from: watch::Receiver<dynos::Views>, to: watch::Sender<d
         if from.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Tells the dyno manager of requests for sleeping apps. Ends when the router, the only sender, is
+/// gone.
+async fn wake_apps(dynos: Dynos, mut asleep: mpsc::Receiver<AppId>) {
+    while let Some(app) = asleep.recv().await {
+        dynos.wake(app).await;
     }
 }
 

@@ -1,12 +1,15 @@
 //! The server's settings: flags over environment over the settings file over defaults, read once.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use model::DynoSize;
+use model::size::SizeTable;
 use serde::Deserialize;
 
-use crate::{environment, programs};
+use crate::{capacity, environment, programs};
 
 /// Flags of `hythe server`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -46,7 +49,32 @@ struct File {
     boot_timeout_seconds: Option<u64>,
     stop_grace_seconds: Option<u64>,
     drain_seconds: Option<u64>,
+    metrics_seconds: Option<u64>,
+    memory_mib: Option<u64>,
+    memory_overcommit: Option<f64>,
+    sleep: SleepFile,
     build: BuildFile,
+    /// By name, such as `standard-1x`.
+    sizes: BTreeMap<String, SizeFile>,
+}
+
+/// `[sleep]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SleepFile {
+    after_seconds: Option<u64>,
+    freeze_after_seconds: Option<u64>,
+    reclaim_after_seconds: Option<u64>,
+    stop_frozen_after_seconds: Option<u64>,
+}
+
+/// `[sizes.standard-1x]`. What is left out is as on Heroku.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SizeFile {
+    memory_mib: Option<u64>,
+    cpu_share: Option<u32>,
+    pids: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -83,6 +111,17 @@ pub struct Settings {
     pub stop_grace_seconds: u64,
     /// Seconds that requests in flight have to leave a dyno before SIGTERM.
     pub drain_seconds: u64,
+    /// Seconds between two looks at what dynos use (R14, R15, runtime metrics).
+    pub metrics_seconds: u64,
+    /// MiB that dynos and builds may be promised together; none for what the machine has.
+    pub memory_mib: Option<u64>,
+    /// So many times the memory may be promised. More than 1 is a bet that dynos do not all use
+    /// their quota.
+    pub memory_overcommit: f64,
+    /// When dynos without traffic rest.
+    pub sleep: Sleep,
+    /// What each dyno size grants.
+    pub sizes: SizeTable,
     /// Limits of builds.
     pub build: BuildLimits,
     /// E-mail of the first account.
@@ -91,6 +130,19 @@ pub struct Settings {
     pub token_file: Option<PathBuf>,
     /// Whether stopping the server stops the dynos.
     pub stop_dynos: bool,
+}
+
+/// When dynos without web traffic rest.
+#[derive(Debug, Clone, Copy)]
+pub struct Sleep {
+    /// Seconds until an app of Eco dynos sleeps.
+    pub after_seconds: u64,
+    /// With the feature `dyno-suspend`: seconds until a web dyno is frozen,
+    pub freeze_after_seconds: u64,
+    /// from then until its memory is taken back,
+    pub reclaim_after_seconds: u64,
+    /// and from the last request until it is stopped.
+    pub stop_frozen_after_seconds: u64,
 }
 
 /// Limits of builds.
@@ -105,6 +157,9 @@ pub struct BuildLimits {
     /// Processes and threads.
     pub pids: u32,
 }
+
+/// Twice as much must be a number for the kernel: 1 PiB.
+const MOST_MEMORY: u64 = 1 << 50;
 
 /// The port of the quick start.
 pub const DEFAULT_PORT: u16 = 8300;
@@ -137,9 +192,25 @@ impl Settings {
             boot_timeout_seconds: file.boot_timeout_seconds.unwrap_or(60),
             stop_grace_seconds: file.stop_grace_seconds.unwrap_or(30),
             drain_seconds: file.drain_seconds.unwrap_or(30),
+            metrics_seconds: file.metrics_seconds.unwrap_or(20),
+            memory_mib: file.memory_mib,
+            memory_overcommit: overcommit(file.memory_overcommit)?,
+            sleep: Sleep {
+                after_seconds: file.sleep.after_seconds.unwrap_or(30 * 60),
+                freeze_after_seconds: file.sleep.freeze_after_seconds.unwrap_or(5 * 60),
+                reclaim_after_seconds: file.sleep.reclaim_after_seconds.unwrap_or(60),
+                stop_frozen_after_seconds: file
+                    .sleep
+                    .stop_frozen_after_seconds
+                    .unwrap_or(12 * 60 * 60),
+            },
+            sizes: sizes(&file.sizes)?,
             build: BuildLimits {
                 timeout_seconds: file.build.timeout_seconds.unwrap_or(900),
-                memory_mib: file.build.memory_mib.unwrap_or_else(default_build_memory_mib),
+                memory_mib: file
+                    .build
+                    .memory_mib
+                    .unwrap_or_else(capacity::default_build_memory_mib),
                 cpu_millis: file.build.cpu_millis,
                 pids: file.build.pids.unwrap_or(4096),
             },
@@ -168,6 +239,41 @@ fn instance(data_dir: &Path) -> String {
         .iter()
         .fold(0x811c_9dc5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("{hash:08x}")
+}
+
+fn overcommit(factor: Option<f64>) -> anyhow::Result<f64> {
+    let factor = factor.unwrap_or(1.0);
+    if !(0.1..=100.0).contains(&factor) {
+        bail!("memory_overcommit must be a number from 0.1 to 100, such as 1.5, not {factor}");
+    }
+    Ok(factor)
+}
+
+/// Heroku's table with the file's numbers over it.
+fn sizes(file: &BTreeMap<String, SizeFile>) -> anyhow::Result<SizeTable> {
+    /// Less would not hold a shell.
+    const LEAST_MIB: u64 = 16;
+    /// Less would not hold a shell and its pipe.
+    const LEAST_PIDS: u32 = 8;
+    let mut table = SizeTable::default();
+    for (name, wanted) in file {
+        let size: DynoSize = name.parse().with_context(|| format!("read [sizes.{name}]"))?;
+        let mut limits = table.limits(size);
+        if let Some(mib) = wanted.memory_mib {
+            limits.memory_bytes = mib.saturating_mul(1024 * 1024);
+        }
+        limits.cpu_share = wanted.cpu_share.unwrap_or(limits.cpu_share);
+        limits.pids = wanted.pids.unwrap_or(limits.pids);
+        let small = limits.memory_bytes < LEAST_MIB * 1024 * 1024 || limits.pids < LEAST_PIDS;
+        if small || limits.cpu_share == 0 || limits.memory_bytes > MOST_MEMORY {
+            bail!(
+                "[sizes.{name}] must grant at least {LEAST_MIB} MiB, {LEAST_PIDS} processes and a \
+                 CPU share of 1"
+            );
+        }
+        table.set(size, limits);
+    }
+    Ok(table)
 }
 
 fn read_file(path: &Path, must_exist: bool) -> anyhow::Result<File> {
@@ -207,16 +313,4 @@ fn address(text: &str) -> anyhow::Result<SocketAddr> {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// Half of the machine's memory, at most 2 GiB: a build may fail, the machine may not.
-fn default_build_memory_mib() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total_kib: u64 = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(2 * 1024 * 1024);
-    (total_kib / 1024 / 2).clamp(256, 2048)
 }

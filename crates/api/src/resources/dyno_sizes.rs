@@ -1,9 +1,10 @@
 //! Dyno sizes.
 
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use model::DynoSize;
+use model::size::SizeLimits;
 use serde::Serialize;
 
 use crate::app_path::AppPath;
@@ -15,9 +16,9 @@ use crate::wire::{Kind, NameRef};
 /// Routes of dyno sizes.
 pub fn routes() -> Router<ApiState> {
     Router::new()
-        .route("/dyno-sizes", get(|_: Caller| list()))
+        .route("/dyno-sizes", get(|_: Caller, state| list(state)))
         .route("/dyno-sizes/{size}", get(info))
-        .route("/apps/{app}/available-dyno-sizes", get(|_: AppPath| list()))
+        .route("/apps/{app}/available-dyno-sizes", get(|_: AppPath, state| list(state)))
 }
 
 #[derive(Serialize)]
@@ -48,9 +49,8 @@ pub fn find(wanted: &str) -> Result<DynoSize> {
     by_id.map_or_else(|| wanted.parse(), Ok).map_err(|error| ApiError::invalid(error.to_string()))
 }
 
-impl From<DynoSize> for SizeBody {
-    fn from(size: DynoSize) -> Self {
-        let limits = size.limits();
+impl SizeBody {
+    fn new(size: DynoSize, limits: SizeLimits) -> Self {
         // Exact: no size has more than 2^53 bytes.
         #[allow(clippy::cast_precision_loss, reason = "memory sizes are far below 2^53")]
         let memory = limits.memory_bytes as f64 / f64::from(1 << 30);
@@ -71,11 +71,15 @@ impl From<DynoSize> for SizeBody {
     }
 }
 
-async fn list() -> Json<[SizeBody; 9]> {
-    Json(DynoSize::ALL.map(SizeBody::from))
+async fn list(State(state): State<ApiState>) -> Json<[SizeBody; 9]> {
+    Json(DynoSize::ALL.map(|size| SizeBody::new(size, state.sizes.limits(size))))
 }
 
-async fn info(Path(wanted): Path<String>, _: Caller) -> Result<Json<SizeBody>> {
+async fn info(
+    State(state): State<ApiState>,
+    Path(wanted): Path<String>,
+    _: Caller,
+) -> Result<Json<SizeBody>> {
     let size = find(&wanted).map_err(|_| ApiError::not_found("dyno_size"))?;
-    Ok(Json(size.into()))
+    Ok(Json(SizeBody::new(size, state.sizes.limits(size))))
 }

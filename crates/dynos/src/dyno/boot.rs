@@ -2,12 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::dyno::DynoKind;
 use model::plan::Condition;
-use model::routes::Backend;
 use model::{DynoState, Timestamp};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
@@ -15,11 +15,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::attach::Session;
 use crate::launch;
+use crate::meters;
 use crate::output::{self, AppLog, Sink};
 use crate::runtime::{self, Over, Process, Status};
 use crate::streams::Streams;
 
-use super::{Ending, Flow, Keeper, Phase, over, told};
+use super::{Ending, Epitaph, Flow, Keeper, Phase, outgrown, over, told};
 
 /// Between two knocks at a web dyno's port, at first and at most.
 const FIRST_KNOCK: Duration = Duration::from_millis(5);
@@ -45,7 +46,8 @@ impl Keeper {
         if let Some(why) = self.life.stop_reason {
             return Phase::Stopping { why };
         }
-        if self.life.dyno.state == DynoState::Up {
+        if matches!(self.life.dyno.state, DynoState::Up | DynoState::Idle) {
+            self.found_frozen();
             self.serve();
             return Phase::Up;
         }
@@ -64,6 +66,9 @@ impl Keeper {
         };
         let Some(launch) = self.launch.take() else { return Phase::Gone(Ending::NeverBegan) };
         self.voice.starting(&launch.shown_command);
+        if let Some(ending) = self.damaged(launch.slug.as_deref()).await {
+            return Phase::Gone(ending);
+        }
         let (mut process, address) = match self.house.runtime.start(*launch).await {
             Ok(started) => started,
             Err(error) => {
@@ -86,6 +91,9 @@ impl Keeper {
             return Phase::Gone(Ending::Process(over));
         }
         self.wire(process, session).await;
+        if let Some(address) = self.life.address.filter(|_| self.is_web()) {
+            self.epitaph = Some(Epitaph { address, heard: found(None) });
+        }
         if !self.is_web() && self.life.dyno.state == DynoState::Starting {
             self.come_up().await;
         }
@@ -100,13 +108,17 @@ impl Keeper {
             return Phase::Gone(Ending::Process(Over::Failed(reason)));
         };
         let mut heard = None;
+        let limit = self.boot;
         // Whichever comes first decides. A knock that is dropped is a connection closed.
         tokio::select! {
             () = knock(address, &mut heard) => {}
-            over = over(&mut self.process) => return Phase::Gone(Ending::Process(over)),
+            over = over(&mut self.process) => {
+                self.epitaph = Some(Epitaph { address, heard: found(heard.as_ref()) });
+                return Phase::Gone(Ending::Process(over));
+            }
+            bytes = outgrown(&mut self.metered) => return self.outgrown(bytes).await,
             why = told(&mut self.told) => return Phase::Stopping { why },
             () = sleep_until(deadline) => {
-                let limit = self.house.config.timing.boot;
                 self.voice.boot_timeout(limit, &verdict(address, heard.as_ref()));
                 return Phase::Gone(Ending::Process(self.killed().await));
             }
@@ -118,9 +130,38 @@ impl Keeper {
     async fn launched(&mut self) -> Phase {
         if self.is_web() {
             self.publish(Condition::Starting);
-            Phase::Booting { deadline: Instant::now() + self.house.config.timing.boot }
+            self.boot = self.boot_limit().await;
+            Phase::Booting { deadline: Instant::now() + self.boot }
         } else {
             self.come_up().await
+        }
+    }
+
+    /// How long it may boot: the app's own number, else the operator's.
+    async fn boot_limit(&self) -> Duration {
+        let app = self.life.dyno.app;
+        match self.house.rooms.store.read(move |db| store::apps::find(db, app)).await {
+            Ok(app) => {
+                let own = app.and_then(|app| app.boot_timeout_seconds);
+                own.map_or(self.boot, |seconds| Duration::from_secs(seconds.into()))
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "could not read an app's boot time-out");
+                self.boot
+            }
+        }
+    }
+
+    /// Compares the slug with its name.
+    async fn damaged(&self, slug: Option<&Path>) -> Option<Ending> {
+        match self.house.checksums.check(slug?).await {
+            Ok(Ok(())) => None,
+            Ok(Err(mismatch)) => Some(Ending::Damaged(mismatch)),
+            Err(error) => {
+                let reason = format!("could not read the slug: {error}");
+                Some(Ending::Process(Over::Failed(reason)))
+            }
         }
     }
 
@@ -139,8 +180,7 @@ impl Keeper {
     fn serve(&mut self) {
         let web = self.life.address.filter(|_| self.is_web());
         let name = &self.life.dyno.name;
-        let backend = web.map(|at| Arc::new(Backend::new(self.life.dyno.id, name.clone(), at)));
-        self.backend = backend;
+        self.backend = web.map(|at| Arc::new(self.rest.backend(self.id(), name, at, &self.frost)));
         self.publish(Condition::Up);
     }
 
@@ -195,6 +235,11 @@ impl Keeper {
                 return;
             }
         };
+        if self.life.dyno.kind != DynoKind::Build {
+            let (dyno, voice) = (&self.life.dyno, self.voice.clone());
+            let metered = meters::watch(&self.house, dyno.id, dyno.app, voice, self.quota());
+            self.metered = Some(metered);
+        }
         self.flow = match (session, streams) {
             (Some(session), streams) => {
                 let (exit, status) = oneshot::channel();
@@ -234,7 +279,8 @@ impl Keeper {
     fn sink(&mut self) -> Sink {
         let dyno = &self.life.dyno;
         let logs = self.house.rooms.logs.clone();
-        let log = (dyno.kind != DynoKind::Build).then(|| AppLog::new(logs, dyno.app, &dyno.name));
+        let log = (dyno.kind != DynoKind::Build)
+            .then(|| AppLog::new(logs, dyno.app, &dyno.name, self.printed.clone()));
         Sink { log, raw: self.raw.take() }
     }
 
@@ -266,9 +312,14 @@ async fn knock(address: SocketAddr, heard: &mut Option<io::Error>) {
     }
 }
 
+/// What was heard at an address, for people.
+fn found(heard: Option<&io::Error>) -> String {
+    heard.map_or_else(|| "no answer".to_owned(), ToString::to_string)
+}
+
 /// Why a boot failed, for people.
 fn verdict(address: SocketAddr, heard: Option<&io::Error>) -> String {
-    let heard = heard.map_or_else(|| "no answer".to_owned(), ToString::to_string);
+    let heard = found(heard);
     let port = address.port();
     format!(
         "Nothing listened on {address} ({heard}). The web process must listen on 0.0.0.0 (not on \

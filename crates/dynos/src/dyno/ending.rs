@@ -1,6 +1,7 @@
 //! The end of a dyno's life: last words, the row, and nothing left behind.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::dyno::{DynoKind, Exit, StopReason};
@@ -8,10 +9,11 @@ use model::plan::{Condition, End};
 use model::{DynoId, DynoState, Timestamp};
 use tokio::time::{sleep, timeout};
 
+use crate::checksums::Mismatch;
 use crate::manager::House;
 use crate::runtime::{Over, Process};
 
-use super::{Ending, Flow, Keeper, finish, killed_by};
+use super::{Ending, Epitaph, Flow, Keeper, finish, killed_by};
 
 /// Output that waits in the pipes is read within this time, or is not read.
 const LAST_WORDS: Duration = Duration::from_secs(30);
@@ -40,6 +42,7 @@ impl Keeper {
     /// Reads what it said last, speaks, writes and tells; the rest is to be cleaned up.
     pub(super) async fn gone(mut self, ending: Ending) -> Remains {
         let exit = exit_of(&ending);
+        self.metered = None;
         if let Some(client) = self.exit.take() {
             // The client may have left.
             let _left = client.send(exit.status);
@@ -73,7 +76,9 @@ impl Keeper {
     /// A formation dyno that nobody told to stop has crashed, whatever its status.
     fn state_after(&self, ending: &Ending) -> (DynoState, End) {
         let told = self.life.stop_reason.is_some() || matches!(ending, Ending::Lost);
+        let idling = self.life.stop_reason == Some(StopReason::Idling);
         match (self.life.dyno.kind, told) {
+            (DynoKind::Formation, true) if idling => (DynoState::Idle, End::Slept),
             (DynoKind::Formation, false) => (DynoState::Crashed, End::Crashed),
             (DynoKind::Formation, true) => (DynoState::Down, End::Stopped),
             (DynoKind::Run | DynoKind::Release | DynoKind::Build, _) => {
@@ -86,20 +91,30 @@ impl Keeper {
         match ending {
             Ending::Process(Over::Exited(_)) => {
                 if exit.out_of_memory {
-                    self.voice.out_of_memory(self.life.dyno.size.limits().memory_bytes);
+                    // The kernel was faster: it kills where the limit is reached.
+                    self.voice.outgrown(self.quota() * 2 + self.quota() / 8, self.quota());
                 }
                 self.voice.exited(exit.status);
+                if let Some(Epitaph { address, heard }) = &self.epitaph {
+                    let printed = self.printed.load(Ordering::Relaxed);
+                    self.voice.ended_too_soon(*address, heard, printed.into());
+                }
             }
             Ending::Process(Over::Failed(reason)) => {
                 tracing::error!(dyno.id = %self.id(), reason, "a dyno could not be run");
                 self.voice.platform_error(reason);
             }
+            Ending::Damaged(mismatch) => {
+                let Mismatch { expected, actual } = mismatch;
+                tracing::error!(dyno.id = %self.id(), expected, actual, "a slug is damaged");
+                self.voice.checksum(expected, actual);
+            }
             Ending::NeverBegan | Ending::Lost => {}
         }
         match self.life.stop_reason {
-            // Its successor has said what there is to say.
-            Some(StopReason::Restart | StopReason::Cycling) => {}
-            Some(StopReason::ScaledDown | StopReason::Idling | StopReason::Cancelled) | None => {
+            // Its successor has said what there is to say, or it has itself.
+            Some(StopReason::Restart | StopReason::Cycling | StopReason::Idling) => {}
+            Some(StopReason::ScaledDown | StopReason::Cancelled) | None => {
                 self.voice.changed(self.life.dyno.state, state);
             }
         }
@@ -138,7 +153,9 @@ fn complain(dyno: DynoId, error: &store::Error) {
 fn exit_of(ending: &Ending) -> Exit {
     match ending {
         Ending::Process(Over::Exited(exit)) => *exit,
-        Ending::Process(Over::Failed(_)) => Exit { status: 1, out_of_memory: false },
+        Ending::Process(Over::Failed(_)) | Ending::Damaged(_) => {
+            Exit { status: 1, out_of_memory: false }
+        }
         Ending::NeverBegan => killed_by(15),
         Ending::Lost => killed_by(9),
     }

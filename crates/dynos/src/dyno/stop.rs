@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Timestamp;
 use model::dyno::{DynoKind, StopReason};
 use model::plan::Condition;
 use model::routes::Backend;
+use model::{DynoState, Timestamp};
 use tokio::time::{sleep, timeout};
 
 use crate::runtime::Over;
@@ -34,6 +34,11 @@ impl Keeper {
         self.life.stop_reason = Some(why);
         let backend = self.backend.take();
         self.publish(Condition::Stopping);
+        if why == StopReason::Idling {
+            self.voice.idling();
+            self.voice.changed(self.life.dyno.state, DynoState::Down);
+        }
+        self.unfreeze();
         self.write(move |tx| store::dynos::was_told(tx, id, why, now)).await;
         if let Some(backend) = backend {
             let timing = self.house.config.timing;
@@ -68,6 +73,12 @@ impl Keeper {
             }
         }
         self.voice.detached();
+        Phase::Gone(Ending::Process(self.killed().await))
+    }
+
+    /// Ends a process that uses too much memory (R15).
+    pub(super) async fn outgrown(&mut self, bytes: u64) -> Phase {
+        self.voice.outgrown(bytes, self.quota());
         Phase::Gone(Ending::Process(self.killed().await))
     }
 

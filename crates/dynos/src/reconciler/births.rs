@@ -21,6 +21,7 @@ struct Birth {
     once: Option<OneOff>,
     given: Option<Given>,
     follows: Follows,
+    last_request: Option<Timestamp>,
 }
 
 impl Reconciler {
@@ -67,7 +68,7 @@ impl Reconciler {
         let id = dyno.id;
         Voice::new(self.house.rooms.logs.clone(), dyno.app, &dyno.name, dyno.kind)
             .follows(birth.follows);
-        let begin = Begin::Launch(Box::new(launch));
+        let begin = Begin::Launch(Box::new(launch), birth.last_request);
         let handle = dyno::spawn(&self.house, birth.life, birth.once, begin);
         if let Some(guest) = self.guests.remove(&id) {
             handle.join(guest);
@@ -120,7 +121,8 @@ fn of_formation(
         updated_at: now,
     };
     let life = life(dyno, wanted.crashes);
-    Ok(Birth { life, once: None, given, follows: wanted.follows })
+    let (follows, last_request) = (wanted.follows, wanted.last_request);
+    Ok(Birth { life, once: None, given, follows, last_request })
 }
 
 /// `None` when the one-off has gone since the plan was made.
@@ -149,7 +151,8 @@ fn of_one_off(
         updated_at: now,
     };
     let life = life(dyno, 0);
-    Ok(Some(Birth { life, once: Some(once), given, follows: Follows::Nothing }))
+    let (follows, last_request) = (Follows::Nothing, None);
+    Ok(Some(Birth { life, once: Some(once), given, follows, last_request }))
 }
 
 fn given(

@@ -10,7 +10,9 @@ use std::time::Duration;
 use model::DynoId;
 use model::dyno::Exit;
 use sandbox::frames;
+use sandbox::freezer;
 use sandbox::protocol::{Ending, Spec, VERSION};
+use sandbox::usage::{self, Memory};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -93,6 +95,46 @@ impl Local {
     /// Where a dyno is reached, by the slot that its directory holds.
     pub(super) fn address(&self, dyno: DynoId, port: u16) -> Option<SocketAddr> {
         slots::read(&self.dir(dyno)).map(|slot| self.reached(slot, port))
+    }
+
+    /// Memory that a dyno uses.
+    pub(super) fn memory(&self, dyno: DynoId) -> io::Result<Memory> {
+        usage::memory(&self.config.cgroup_parent, &dyno.to_string())
+    }
+
+    /// How many of a dyno's threads want to run.
+    pub(super) fn runnable(&self, dyno: DynoId) -> io::Result<usize> {
+        usage::runnable(&self.config.cgroup_parent, &dyno.to_string())
+    }
+
+    /// Freezes a dyno in place.
+    pub(super) async fn freeze(&self, dyno: DynoId) -> io::Result<()> {
+        self.blocking(dyno, freezer::freeze).await
+    }
+
+    /// Lets a frozen dyno run.
+    pub(super) fn thaw(&self, dyno: DynoId) -> io::Result<()> {
+        freezer::thaw(&self.config.cgroup_parent, &dyno.to_string())
+    }
+
+    /// Whether a dyno is frozen.
+    pub(super) fn is_frozen(&self, dyno: DynoId) -> bool {
+        freezer::is_frozen(&self.config.cgroup_parent, &dyno.to_string()).unwrap_or(false)
+    }
+
+    /// Takes back what can be of a dyno's memory.
+    pub(super) async fn reclaim(&self, dyno: DynoId) -> io::Result<()> {
+        self.blocking(dyno, freezer::reclaim).await
+    }
+
+    async fn blocking(
+        &self,
+        dyno: DynoId,
+        what: fn(&str, &str) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let parent = self.config.cgroup_parent.clone();
+        let done = tokio::task::spawn_blocking(move || what(&parent, &dyno.to_string()));
+        done.await.map_err(io::Error::other)?
     }
 
     /// What the file that a shim left says.

@@ -209,5 +209,6 @@ fn ending(event: Event) -> Option<Over> {
         }
         Event::Failed { reason } => Some(Over::Failed(reason)),
         Event::Hello { .. } | Event::Preparing | Event::Running { .. } | Event::Streams => None,
+        Event::ExecBegun { .. } | Event::ExecFailed { .. } | Event::ExecEnded { .. } => None,
     }
 }

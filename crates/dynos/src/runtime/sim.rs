@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::DynoId;
 use model::dyno::Exit;
+use sandbox::usage::Memory;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -25,6 +27,7 @@ pub(crate) struct Sim(Arc<Mutex<Machine>>);
 struct Machine {
     processes: HashMap<DynoId, Pretended>,
     launches: Vec<Launch>,
+    memory: HashMap<DynoId, Memory>,
 }
 
 /// A pretended process, and all that is known of it.
@@ -36,6 +39,7 @@ struct Inner {
     address: SocketAddr,
     over: watch::Sender<Option<Over>>,
     signals: Mutex<Vec<i32>>,
+    frozen: AtomicBool,
     /// What reads its output; taken by the server that asks first.
     streams: Mutex<Option<(OwnedFd, OwnedFd)>>,
 }
@@ -85,6 +89,7 @@ impl Sim {
             address,
             over: watch::Sender::new(None),
             signals: Mutex::default(),
+            frozen: AtomicBool::new(false),
             streams: Mutex::new(Some((out.0.into(), err.0.into()))),
         }));
         let listens = matches!(process.0.act, Act::Serve | Act::Stubborn);
@@ -118,6 +123,26 @@ impl Sim {
     /// Puts an unknown process on the machine.
     pub(crate) fn haunt(&self, launch: Launch) {
         self.start(launch).expect("a process");
+    }
+
+    /// What a process uses from now on.
+    pub(crate) fn uses(&self, dyno: DynoId, memory: Memory) {
+        self.machine().memory.insert(dyno, memory);
+    }
+
+    pub(super) fn memory(&self, dyno: DynoId) -> std::io::Result<Memory> {
+        let memory = self.machine().memory.get(&dyno).copied();
+        memory.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+
+    pub(super) fn set_frozen(&self, dyno: DynoId, frozen: bool) -> std::io::Result<()> {
+        let process = self.find(dyno).map_err(std::io::Error::other)?;
+        process.0.frozen.store(frozen, Ordering::SeqCst);
+        Ok(())
+    }
+
+    pub(crate) fn is_frozen(&self, dyno: DynoId) -> bool {
+        self.find(dyno).is_ok_and(|process| process.0.frozen.load(Ordering::SeqCst))
     }
 
     /// Ends a process as if by itself.
@@ -160,6 +185,10 @@ impl Pretended {
 
     pub(super) fn signal(&self, signal: i32) {
         self.0.signals.lock().unwrap_or_else(PoisonError::into_inner).push(signal);
+        // A frozen process hears nothing.
+        if self.0.frozen.load(Ordering::SeqCst) {
+            return;
+        }
         if signal == 15 && self.0.act != Act::Stubborn {
             self.end(128 + signal);
         }

@@ -169,6 +169,7 @@ fn config(dir: &std::path::Path) -> Config {
             interface_prefix: "t-".into(),
             id_base: 65_536,
         },
+        sizes: model::size::SizeTable::default(),
         disk_bytes: 1 << 30,
         open_files: 10_000,
         build_limits: Limits {

@@ -282,7 +282,7 @@ impl App {
             updated_at: now,
             released_at: None,
             deleted_at: None,
-        boot_timeout_seconds: None,
+            boot_timeout_seconds: None,
         };
         let slug = Slug {
             id: self.slug,

@@ -139,6 +139,7 @@ fn config(dir: &Path) -> Config {
             interface_prefix: subnet.interface_prefix,
             id_base: subnet.id_base,
         },
+        sizes: model::size::SizeTable::default(),
         disk_bytes: 256 << 20,
         open_files: 10_000,
         build_limits: Limits {
@@ -150,7 +151,11 @@ fn config(dir: &Path) -> Config {
             open_files: 1024,
             disk_bytes: 64 << 20,
         },
-        timing: Timing { stop_grace: Duration::from_secs(5), ..Timing::default() },
+        timing: Timing {
+            stop_grace: Duration::from_secs(5),
+            measure: Duration::from_millis(500),
+            ..Timing::default()
+        },
         limits: model::plan::Limits::default(),
     }
 }

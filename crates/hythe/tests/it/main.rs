@@ -3,6 +3,7 @@
 //! One binary, one file per journey. Scenarios are text files in `tests/scenarios`; the test at the
 //! end sees that none is forgotten.
 
+mod admission;
 mod bad_input;
 mod builds;
 mod builds_api;
@@ -13,6 +14,7 @@ mod login;
 mod pty;
 mod release_phase;
 mod scenarios;
+mod sleep;
 mod small_app;
 mod survival;
 mod terminal;

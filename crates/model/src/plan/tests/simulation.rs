@@ -289,19 +289,19 @@ impl Simulation {
             let web = dyno.name.process_type.is_web() && dyno.kind == DynoKind::Formation;
             let gapless = web && app.is_some_and(|app| app.features.has(Feature::Preboot));
             let replaced = matches!(why, StopReason::Restart | StopReason::Cycling);
+            let served = self.world.observed.dynos.iter().any(|(&other, peer)| {
+                (other, peer.app, &peer.name) != (id, dyno.app, &dyno.name)
+                    && (peer.app, &peer.name) == (dyno.app, &dyno.name)
+                    && peer.condition == Condition::Up
+            });
             if replaced && gapless && dyno.condition == Condition::Up {
-                let served = self.world.observed.dynos.iter().any(|(&other, peer)| {
-                    (other, peer.app, &peer.name) != (id, dyno.app, &dyno.name)
-                        && (peer.app, &peer.name) == (dyno.app, &dyno.name)
-                        && peer.condition == Condition::Up
-                });
                 let forced = plan.short.iter().any(|short| {
                     (short.app, &short.name, short.remedy)
                         == (dyno.app, &dyno.name, Remedy::OldFirst)
                 });
                 assert!(served || forced, "{} is stopped without need: {plan:#?}", dyno.name);
             }
-            if why == StopReason::Cycling && !gapless {
+            if why == StopReason::Cycling && !gapless && !served {
                 let row = (dyno.app, dyno.name.process_type.clone());
                 *cycling.entry(row).or_insert(0) += 1;
             }
