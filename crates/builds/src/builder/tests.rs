@@ -153,6 +153,7 @@ async fn dynos(dir: &Path, control: &Control, cancel: &CancellationToken) -> Dyn
         runtime: "/usr/bin/false".into(),
         cgroup_parent: "hythe-builds-test".to_owned(),
         root: Root::Host,
+        sizes: model::size::SizeTable::default(),
         addresses: dynos::Addresses {
             first: Ipv4Addr::new(10, 231, 0, 0),
             slots: 4,
