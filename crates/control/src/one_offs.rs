@@ -276,21 +276,28 @@ fn release_size(control: &Control, db: &Reader<'_>, app: AppId) -> Result<DynoSi
     Ok(row.map_or(control.settings.default_size, |row| row.size))
 }
 
-fn check(new: &NewRun) -> Result<()> {
+/// Whether a command and variables are such that a shell can be given them.
+pub(crate) fn check_command(command: &str, env: &BTreeMap<String, String>) -> Result<()> {
     let invalid = |text: &str| Err(Error::Invalid(text.to_owned()));
-    let command = new.command.trim();
+    let command = command.trim();
     if command.is_empty() || command.len() > MAX_TEXT || command.contains('\0') {
         return invalid("Command must be 1 to 65536 bytes without a NUL byte.");
     }
-    if new.env.values().any(|value| value.contains('\0'))
-        || new.env.keys().any(|name| name.is_empty() || name.contains(['=', '\0']))
+    if env.values().any(|value| value.contains('\0'))
+        || env.keys().any(|name| name.is_empty() || name.contains(['=', '\0']))
     {
         return invalid("Env must have names without `=` and values without NUL bytes.");
     }
-    let bytes: usize = new.env.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes: usize = env.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > MAX_TEXT {
         return invalid("Env is larger than 65536 bytes.");
     }
+    Ok(())
+}
+
+fn check(new: &NewRun) -> Result<()> {
+    check_command(&new.command, &new.env)?;
+    let invalid = |text: &str| Err(Error::Invalid(text.to_owned()));
     if new.time_to_live_seconds.is_some_and(|life| !(1..=MAX_SECONDS).contains(&life)) {
         return invalid("Time to live must be 1 to 86400 seconds.");
     }
@@ -301,7 +308,7 @@ fn check(new: &NewRun) -> Result<()> {
     Ok(())
 }
 
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
 

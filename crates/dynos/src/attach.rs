@@ -61,6 +61,24 @@ impl Session {
         Ok(Self { client, command, idle })
     }
 
+    /// Tells the client why nothing runs, and lets it go.
+    pub(crate) async fn refuse(mut self, reason: &str) {
+        let mut text = format!(" !     {reason}\r\n").into_bytes();
+        let line = Sentinel::default().missing(&self.command, 1);
+        let said = async {
+            self.client.write_all(&text).await?;
+            if let Some(line) = line {
+                sleep(PAUSE).await;
+                text = line;
+                self.client.write_all(&text).await?;
+            }
+            self.client.shutdown().await
+        };
+        if let Err(error) = said.await {
+            tracing::debug!(%error, "a client left before it was refused");
+        }
+    }
+
     /// Relays until the dyno has said all, or the client has left: then the streams come back.
     /// `exit` tells the dyno's exit status.
     pub(crate) async fn relay(

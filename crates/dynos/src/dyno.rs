@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use model::dyno::{DynoKind, Exit, OneOff, StopReason};
+use model::dyno::{DynoKind, Exit, OneOff, StopReason, Visit};
 use model::plan::{Condition, End, ObservedDyno};
 use model::routes::Backend;
 use model::{DynoId, DynoState, Timestamp};
@@ -29,10 +29,12 @@ use crate::voice::Voice;
 
 use ending::Remains;
 use frost::{Frost, Rest};
+use guests::{Caller, Guests};
 
 mod boot;
 mod ending;
 mod frost;
+mod guests;
 mod stop;
 
 /// Where a dyno is in its life.
@@ -88,6 +90,7 @@ pub(crate) struct Handle {
     known: watch::Receiver<Known>,
     stop: watch::Sender<Option<StopReason>>,
     door: mpsc::Sender<UnixStream>,
+    callers: mpsc::Sender<Caller>,
     frost: Arc<Frost>,
 }
 
@@ -128,6 +131,7 @@ struct Keeper {
     known: watch::Sender<Known>,
     told: watch::Receiver<Option<StopReason>>,
     door: mpsc::Receiver<UnixStream>,
+    guests: Guests,
 }
 
 /// A web process that ended before it listened.
@@ -156,7 +160,8 @@ pub(crate) fn spawn(house: &Arc<House>, life: Life, once: Option<OneOff>, begin:
         }
         Begin::Adopt => (Condition::Unknown, None, Phase::Unknown, None),
     };
-    let (handle, known, told, door) = handle(&life, condition);
+    let (callers, guests) = Guests::none();
+    let (handle, known, told, door) = handle(&life, condition, callers);
     let dyno = &life.dyno;
     let keeper = Keeper {
         house: house.clone(),
@@ -178,6 +183,7 @@ pub(crate) fn spawn(house: &Arc<House>, life: Life, once: Option<OneOff>, begin:
         known,
         told,
         door,
+        guests,
     };
     let cancel = house.cancel.clone();
     house.tracker.spawn(async move {
@@ -197,13 +203,13 @@ pub(crate) fn remember(life: &Life, at: Timestamp) -> Handle {
         DynoState::Idle => End::Slept,
         DynoState::Starting | DynoState::Up | DynoState::Down | DynoState::Complete => End::Stopped,
     };
-    handle(life, Condition::Gone { at, end }).0
+    handle(life, Condition::Gone { at, end }, Guests::none().0).0
 }
 
 type Ends =
     (Handle, watch::Sender<Known>, watch::Receiver<Option<StopReason>>, mpsc::Receiver<UnixStream>);
 
-fn handle(life: &Life, condition: Condition) -> Ends {
+fn handle(life: &Life, condition: Condition, callers: mpsc::Sender<Caller>) -> Ends {
     let dyno = &life.dyno;
     let first = ObservedDyno {
         app: dyno.app,
@@ -224,7 +230,7 @@ fn handle(life: &Life, condition: Condition) -> Ends {
     let (stop, told) = watch::channel(None);
     let (door, inside) = mpsc::channel(1);
     let frost = Arc::default();
-    (Handle { first, known, stop, door, frost }, tell, told, inside)
+    (Handle { first, known, stop, door, callers, frost }, tell, told, inside)
 }
 
 impl Handle {
@@ -264,6 +270,11 @@ impl Handle {
     /// Lets a client in. There is room for one; others are sent away.
     pub(crate) fn join(&self, client: UnixStream) {
         let _refused = self.door.try_send(client);
+    }
+
+    /// Lets a client run a program inside. There is room for some; others are sent away.
+    pub(crate) fn visit(&self, visit: Visit, client: UnixStream) {
+        let _refused = self.callers.try_send((visit, client));
     }
 
     /// Waits until it has answered, or is known to be over.
@@ -321,6 +332,7 @@ impl Keeper {
             streams = left(&mut self.flow) => self.hang_up(streams).await,
             bytes = outgrown(&mut self.metered) => self.outgrown(bytes).await,
             turn = frost::turn(&self.frost, &self.rest) => self.turn(turn).await,
+            event = self.guests.next() => self.attend(event).await,
         }
     }
 

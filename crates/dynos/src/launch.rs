@@ -11,6 +11,11 @@ use store::desired::Given;
 
 use crate::Config;
 
+pub(crate) use guest::guest;
+
+mod guest;
+mod metadata;
+
 /// Environment that a dyno has before config vars (Heroku, "Dynos").
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 const HOME: &str = "/app";
@@ -58,21 +63,23 @@ pub(crate) fn prepare(
 ) -> store::Result<Launch> {
     let build = dyno.kind == DynoKind::Build;
     let port = port(dyno.id);
-    let slug = given.and_then(|given| given.slug.as_ref()).filter(|_| !build);
-    let platform = platform_env(dyno, port);
-    let command = dyno.command.clone();
-    let argv = if build { vec!["/bin/bash", "-c"] } else { vec!["/bin/bash", "-c", START, "bash"] };
-    let argv = argv.into_iter().map(str::to_owned).chain([command]).collect();
+    let slug = given.filter(|_| !build).and_then(|given| given.slug.as_ref());
+    let given = given.filter(|_| !build);
+    let platform = platform_env(dyno, given, port);
+    let argv = match build {
+        true => ["/bin/bash", "-c", &dyno.command].map(str::to_owned).to_vec(),
+        false => start(&dyno.command),
+    };
     let mounts = once.map(|once| once.mounts.iter().map(mount).collect());
     Ok(Launch {
         id: dyno.id,
         argv,
-        env: env(dyno, given.filter(|_| !build), once, &platform),
+        env: environment(dyno.kind, given, once.map(|once| (once.terminal, &once.env)), &platform),
         cwd: PathBuf::from(if build { "/" } else { HOME }),
         slug: slug.map(|slug| blobs.path(&slug.blob)).transpose()?,
         mounts: mounts.unwrap_or_default(),
         limits: if build { config.build_limits } else { limits(config, dyno) },
-        terminal: terminal(once),
+        terminal: wired(once.map_or(Terminal::Detached, |once| once.terminal)),
         port,
         shown_command: expand(&dyno.command, &platform),
     })
@@ -85,31 +92,37 @@ pub(crate) fn port(dyno: DynoId) -> u16 {
 }
 
 /// What the platform sets whatever the app's config says.
-fn platform_env(dyno: &Dyno, port: u16) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::from([("DYNO".to_owned(), dyno.name.to_string())]);
+fn platform_env(dyno: &Dyno, given: Option<&Given>, port: u16) -> BTreeMap<String, String> {
+    let mut env = given.map(|given| metadata::variables(dyno, given)).unwrap_or_default();
+    env.insert("DYNO".to_owned(), dyno.name.to_string());
     if dyno.name.process_type.is_web() || dyno.kind == DynoKind::Release {
         env.insert("PORT".to_owned(), port.to_string());
     }
     env
 }
 
-/// Defaults, then config vars, then what the one-off brings, then what the platform sets. A build
-/// has only what it brings.
-fn env(
-    dyno: &Dyno,
+/// A shell that sources the profiles and then runs this command.
+fn start(command: &str) -> Vec<String> {
+    ["/bin/bash", "-c", START, "bash", command].map(str::to_owned).to_vec()
+}
+
+/// Defaults, then config vars, then what a person brings beside a terminal, then what the platform
+/// sets. A build has only what it brings.
+fn environment(
+    kind: DynoKind,
     given: Option<&Given>,
-    once: Option<&OneOff>,
+    brought: Option<(Terminal, &BTreeMap<String, String>)>,
     platform: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from([("PATH", PATH), ("HOME", HOME)].map(owned));
-    if let Some(Terminal::Pty { columns, rows }) = once.map(|once| once.terminal) {
+    if let Some((Terminal::Pty { columns, rows }, _)) = brought {
         env.extend([("TERM", "xterm"), ("PS1", PROMPT)].map(owned));
         env.insert("COLUMNS".to_owned(), columns.to_string());
         env.insert("LINES".to_owned(), rows.to_string());
     }
     env.extend(given.map(|given| given.config.0.clone()).unwrap_or_default());
-    env.extend(once.map(|once| once.env.clone()).unwrap_or_default());
-    if dyno.kind != DynoKind::Build {
+    env.extend(brought.map(|(_, env)| env.clone()).unwrap_or_default());
+    if kind != DynoKind::Build {
         env.extend(platform.clone());
     }
     env
@@ -138,8 +151,8 @@ fn limits(config: &Config, dyno: &Dyno) -> Limits {
     }
 }
 
-fn terminal(once: Option<&OneOff>) -> protocol::Terminal {
-    match once.map_or(Terminal::Detached, |once| once.terminal) {
+fn wired(terminal: Terminal) -> protocol::Terminal {
+    match terminal {
         Terminal::Detached => protocol::Terminal::Output,
         Terminal::Pipes => protocol::Terminal::Pipes,
         Terminal::Pty { columns, rows } => protocol::Terminal::Pty { columns, rows },

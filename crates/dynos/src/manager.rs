@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::dyno::Exit;
+use model::dyno::{Exit, Visit};
 use model::routes::WebView;
-use model::{AppId, DynoId, LogSink};
+use model::{AppId, DynoId, LogSink, Timestamp};
 use store::blobs::BlobStore;
 use store::one_offs::{self, Outcome};
 use store::outputs::Outputs;
-use store::{Poke, Store};
+use store::{Poke, Store, visits};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,9 @@ use crate::{Config, adopt};
 
 /// Clients of `heroku run` that wait to be let in; more are refused.
 const GUESTS: usize = 64;
+
+/// A client that was invited into a running dyno comes within this time, or not at all.
+const INVITATION: Duration = Duration::from_secs(60);
 
 /// The web side of every app, as it is now.
 pub type Views = Arc<HashMap<AppId, WebView>>;
@@ -79,6 +83,8 @@ impl From<store::Error> for Error {
 pub(crate) enum Order {
     /// Let this client into its one-off.
     Join(DynoId, UnixStream),
+    /// Let this client run a program in its dyno.
+    Visit(Box<Visit>, UnixStream),
     /// A request has come for this app, which sleeps.
     Wake(AppId),
     /// Stop every dyno and start none; answer when all are gone.
@@ -146,25 +152,34 @@ impl Dynos {
         self.views.clone()
     }
 
-    /// Lets a client of `heroku run` into the one-off that `secret` opens, once. The connection is
-    /// closed when there is none.
+    /// Lets a client of `heroku run` into what `secret` opens, once: a one-off, or a running dyno.
+    /// The connection is closed when there is none.
     pub async fn attach(&self, secret: &str, stream: UnixStream) {
-        let secret = secret.to_owned();
-        let found = self.store.read(move |db| one_offs::by_secret(db, &secret)).await;
-        match found {
-            Ok(Some(once)) => {
-                // A full inbox refuses the client: the connection is dropped.
-                let refused = self.orders.try_send(Order::Join(once.id, stream)).is_err();
-                if refused {
-                    tracing::warn!(dyno.id = %once.id, "too many clients wait; one was refused");
-                }
-            }
-            Ok(None) => {}
+        let order = match self.opened(secret, stream).await {
+            Ok(Some(order)) => order,
+            Ok(None) => return,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "could not look up the secret of a one-off dyno");
+                tracing::error!(error, "could not look up the secret of a client");
+                return;
             }
+        };
+        // A full inbox refuses the client: the connection is dropped.
+        if self.orders.try_send(order).is_err() {
+            tracing::warn!("too many clients wait for their dynos; one was refused");
         }
+    }
+
+    async fn opened(&self, secret: &str, stream: UnixStream) -> store::Result<Option<Order>> {
+        let (one, other) = (secret.to_owned(), secret.to_owned());
+        let once = self.store.read(move |db| one_offs::by_secret(db, &one)).await?;
+        if let Some(once) = once {
+            return Ok(Some(Order::Join(once.id, stream)));
+        }
+        let life = i64::try_from(INVITATION.as_micros()).unwrap_or(i64::MAX);
+        let since = Timestamp::from_micros(Timestamp::now().micros() - life);
+        let visit = self.store.write(move |tx| visits::take(tx, &other, since)).await?;
+        Ok(visit.map(|visit| Order::Visit(Box::new(visit), stream)))
     }
 
     /// Waits until a one-off is over and all of its output is written. One that never ran has been

@@ -214,6 +214,12 @@ impl Reconciler {
             };
             match order {
                 Order::Join(dyno, client) => self.admit(dyno, client),
+                Order::Visit(visit, client) => {
+                    // One that has gone meanwhile is visited by nobody: the client is let go.
+                    if let Some(handle) = self.dynos.get(&visit.dyno) {
+                        handle.visit(*visit, client);
+                    }
+                }
                 Order::Wake(app) => {
                     self.woken.insert(app);
                     return Woken::Look;

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use model::DynoId;
 use model::dyno::Exit;
+use sandbox::protocol::Exec;
 use sandbox::usage::Memory;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -70,6 +72,21 @@ pub(crate) enum Error {
     Version(u32),
     #[error("the program around the dyno did not answer in time")]
     Silent,
+    #[error(
+        "the program around the dyno is of an older version, which cannot do that; restart the dyno"
+    )]
+    Old,
+    #[error("could not {0}")]
+    Exec(String),
+}
+
+/// A program that runs inside a dyno beside its own.
+pub(crate) struct Inside {
+    /// What its shim calls it.
+    pub(crate) number: u32,
+    pub(crate) streams: Streams,
+    /// Tells its exit status; nothing when the dyno ends first.
+    pub(crate) status: oneshot::Receiver<i32>,
 }
 
 impl Error {
@@ -275,6 +292,27 @@ impl Process {
             Self::Local(shim) => shim.signal(signal).await,
             #[cfg(test)]
             Self::Sim(pretended) => pretended.signal(signal),
+        }
+    }
+
+    /// Runs another program in the dyno.
+    ///
+    /// # Errors
+    /// When it could not be started.
+    pub(crate) async fn exec(&mut self, exec: Exec) -> Result<Inside, Error> {
+        match self {
+            Self::Local(shim) => shim.exec(exec).await,
+            #[cfg(test)]
+            Self::Sim(_) => Err(Error::Old),
+        }
+    }
+
+    /// Sends a signal to such a program and its process group.
+    pub(crate) async fn signal_inside(&mut self, number: u32, signal: i32) {
+        match self {
+            Self::Local(shim) => shim.signal_inside(number, signal).await,
+            #[cfg(test)]
+            Self::Sim(_) => {}
         }
     }
 

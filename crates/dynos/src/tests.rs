@@ -3,6 +3,7 @@
 #[path = "../tests/it/app.rs"]
 mod app;
 mod bed;
+mod meters;
 
 use std::time::Duration;
 
@@ -140,7 +141,9 @@ async fn a_crashing_dyno_backs_off_and_requests_learn_of_it() {
     bed.settled().await;
     let life = ["Starting process with command `exit 1`", "Process exited with status 1", crash];
     let again = "State changed from crashed to starting";
-    let said = bed.said("heroku[web.1]").await;
+    let mut said = bed.said("heroku[web.1]").await;
+    // Why is another test's business.
+    said.retain(|line| !line.starts_with("Web process ended before it listened on"));
     let wanted = [&life[..], &[again], &life, &[again], &life].concat();
     assert_eq!(said, wanted);
     assert_eq!(bed.said("app[web.1]").await, ["goodbye"; 3]);

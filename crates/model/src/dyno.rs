@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::{AccountId, AppId, DynoId, DynoName, DynoSize, ReleaseId, Secret, Timestamp};
+use crate::{AccountId, AppId, DynoId, DynoName, DynoSize, ReleaseId, Secret, Timestamp, VisitId};
 
 /// What a person sees (`heroku ps`, log lines `State changed from A to B`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,6 +142,27 @@ pub struct OneOff {
     pub created_at: Timestamp,
     /// When somebody asked for its end.
     pub cancelled_at: Option<Timestamp>,
+}
+
+/// A program that a person wants to run inside a running dyno (`heroku run:inside`).
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// Its id.
+    pub id: VisitId,
+    /// Whose app.
+    pub app: AppId,
+    /// In which dyno.
+    pub dyno: DynoId,
+    /// Shell command.
+    pub command: String,
+    /// Variables on top of the dyno's own.
+    pub env: BTreeMap<String, String>,
+    /// Terminal; never detached.
+    pub terminal: Terminal,
+    /// Who asked for it.
+    pub actor: AccountId,
+    /// When it was asked for.
+    pub created_at: Timestamp,
 }
 
 /// One life of one process, as the store remembers it.

@@ -73,6 +73,8 @@ ids! {
     DomainId;
     /// A place to upload a source archive to.
     SourceId;
+    /// A client's licence to run a program in a running dyno.
+    VisitId;
     /// A reader's licence to follow an app's log.
     LogSessionId;
 }

@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 
+use model::domain::DomainKind;
 use model::plan::{
     CurrentRelease, Desired, DesiredApp, Restart, RestartTarget, WantedOnce, WantedType,
 };
-use model::{AppId, ConfigVars, DynoId, DynoName, ReleaseId, Slug, Timestamp};
+use model::{
+    AppId, AppName, ConfigVars, DynoId, DynoName, Feature, Release, ReleaseId, Slug, Timestamp,
+};
 
 use crate::engine::{Reader, Tx};
-use crate::{Error, Result, features, releases, slugs, values};
+use crate::{Error, Result, apps, domains, features, releases, slugs, values};
 
 /// What is wanted, of all apps. An app that is being destroyed is in it and wants nothing.
 ///
@@ -20,7 +23,7 @@ pub fn read(db: &Reader<'_>) -> Result<Desired> {
     let mut restarts = grouped(restarts(db)?);
     let mut features = features::all(db)?;
     let mut desired = Desired { apps: Vec::new(), one_offs: one_offs(db)? };
-    for (app, generation, observed_generation, deleted_at) in apps(db)? {
+    for (app, generation, observed_generation, deleted_at) in living(db)? {
         let formation = formations.remove(&app).unwrap_or_default();
         let restarts = restarts.remove(&app).unwrap_or_default();
         let release = releases.remove(&app).filter(|_| deleted_at.is_none());
@@ -47,6 +50,19 @@ pub struct Given {
     pub config: ConfigVars,
     /// Its slug.
     pub slug: Option<Slug>,
+    /// What its dynos are told about themselves, when the app wants that.
+    pub metadata: Option<Metadata>,
+}
+
+/// What dynos are told about themselves.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    /// The app's name.
+    pub app: AppName,
+    /// The host name that the app has by itself.
+    pub default_domain: Option<String>,
+    /// When the release was made.
+    pub released_at: Timestamp,
 }
 
 /// What a dyno of this release is given.
@@ -56,7 +72,19 @@ pub struct Given {
 pub fn given(db: &Reader<'_>, release: ReleaseId) -> Result<Option<Given>> {
     let Some(release) = releases::find(db, release)? else { return Ok(None) };
     let slug = release.slug.map(|slug| slugs::find(db, slug)).transpose()?.flatten();
-    Ok(Some(Given { version: release.version, config: release.config, slug }))
+    let metadata = metadata(db, &release)?;
+    Ok(Some(Given { version: release.version, config: release.config, slug, metadata }))
+}
+
+fn metadata(db: &Reader<'_>, release: &Release) -> Result<Option<Metadata>> {
+    if !features::of(db, release.app)?.has(Feature::RuntimeDynoMetadata) {
+        return Ok(None);
+    }
+    let Some(app) = apps::find(db, release.app)? else { return Ok(None) };
+    let domains = domains::list(db, release.app)?;
+    let default = domains.into_iter().find(|domain| domain.kind == DomainKind::Heroku);
+    let default_domain = default.map(|domain| domain.hostname);
+    Ok(Some(Metadata { app: app.name, default_domain, released_at: release.created_at }))
 }
 
 /// Remembers the generations that have been made true.
@@ -76,7 +104,7 @@ pub fn made_true(tx: &mut Tx<'_>, apps: &[(AppId, u64)]) -> Result<()> {
 
 type AppRow = (AppId, u64, u64, Option<Timestamp>);
 
-fn apps(db: &Reader<'_>) -> Result<Vec<AppRow>> {
+fn living(db: &Reader<'_>) -> Result<Vec<AppRow>> {
     let sql = "SELECT id, generation, observed_generation, deleted_at FROM apps ORDER BY id";
     db.all(sql, values![], |row| Ok((row.take()?, row.take()?, row.take()?, row.take()?)))
 }

@@ -26,6 +26,7 @@ pub mod restarts;
 pub mod slugs;
 pub mod sources;
 pub mod vault;
+pub mod visits;
 pub mod waiting_dynos;
 
 mod error;

@@ -167,7 +167,7 @@ fn place(id: DynoId, what: &str) -> String {
 }
 
 /// Attach secrets have 160 random bits: a plain hash gives nothing away.
-fn hash(secret: &str) -> String {
+pub(crate) fn hash(secret: &str) -> String {
     Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -216,7 +216,7 @@ fn mounts_from_json(json: &str) -> Result<Vec<Mount>> {
 }
 
 /// `detached`, `pipes`, or `pty 80x24`.
-fn terminal_to_text(terminal: Terminal) -> String {
+pub(crate) fn terminal_to_text(terminal: Terminal) -> String {
     match terminal {
         Terminal::Detached => "detached".to_owned(),
         Terminal::Pipes => "pipes".to_owned(),
@@ -224,7 +224,7 @@ fn terminal_to_text(terminal: Terminal) -> String {
     }
 }
 
-fn terminal_from_text(text: &str) -> Result<Terminal> {
+pub(crate) fn terminal_from_text(text: &str) -> Result<Terminal> {
     let pty = |size: &str| {
         let (columns, rows) = size.split_once('x')?;
         Some(Terminal::Pty { columns: columns.parse().ok()?, rows: rows.parse().ok()? })

@@ -7,11 +7,12 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use control::dynos;
 use control::one_offs::{self, NewRun, Run};
+use control::visits::{self, NewVisit};
 use http::StatusCode;
 use model::dyno::Terminal;
 use model::names::NameError;
 use model::plan::RestartTarget as Target;
-use model::{App, Dyno, DynoId, DynoState, ProcessType};
+use model::{App, Dyno, DynoId, DynoState, ProcessType, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ const ROWS: u16 = 24;
 pub fn routes() -> Router<ApiState> {
     Router::new()
         .route("/apps/{app}/dynos", get(list).post(run).delete(restart_all))
-        .route("/apps/{app}/dynos/{dyno}", get(info).delete(restart_one))
+        .route("/apps/{app}/dynos/{dyno}", get(info).post(run_inside).delete(restart_one))
         .route("/apps/{app}/dynos/{dyno}/actions/stop", post(stop_one))
         .route("/apps/{app}/formations/{type}", delete(restart_type))
         .route("/apps/{app}/formations/{type}/actions/stop", post(stop_type))
@@ -96,10 +97,9 @@ impl DynoBody {
     /// A one-off that was just asked for.
     fn of_run(Run { one_off, release }: Run, app: &App, state: &ApiState) -> Self {
         let secret = one_off.attach_secret.as_ref();
-        let host = &state.config.attach_host;
         Self {
             app: NameRef::app(app),
-            attach_url: secret.map(|secret| format!("rendezvous://{host}/{}", secret.reveal())),
+            attach_url: secret.map(|secret| attach_url(state, secret)),
             command: one_off.command,
             created_at: one_off.created_at.rfc3339(),
             id: one_off.id.to_string(),
@@ -128,26 +128,40 @@ struct New {
     time_to_live: Option<u32>,
 }
 
-impl New {
-    fn terminal(&self) -> Terminal {
-        let number = |name: &str| self.env.get(name).and_then(text).and_then(|t| t.parse().ok());
-        match (self.attach, self.force_no_tty.unwrap_or(false)) {
-            (false, _) => Terminal::Detached,
-            (true, true) => Terminal::Pipes,
-            (true, false) => Terminal::Pty {
-                columns: number("COLUMNS").unwrap_or(COLUMNS),
-                rows: number("LINES").unwrap_or(ROWS),
-            },
-        }
-    }
+/// Whether a client joins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attached {
+    Yes,
+    No,
+}
 
-    fn env(&self) -> Result<BTreeMap<String, String>> {
-        let pair = |(name, value): (&String, &Value)| {
-            let refused = || ApiError::invalid(format!("Invalid value of `{name}` in `env`."));
-            text(value).map(|value| (name.clone(), value)).ok_or_else(refused)
-        };
-        self.env.iter().map(pair).collect()
+fn terminal(
+    attached: Attached,
+    force_no_tty: Option<bool>,
+    env: &BTreeMap<String, Value>,
+) -> Terminal {
+    let number = |name: &str| env.get(name).and_then(text).and_then(|t| t.parse().ok());
+    match (attached, force_no_tty.unwrap_or(false)) {
+        (Attached::No, _) => Terminal::Detached,
+        (Attached::Yes, true) => Terminal::Pipes,
+        (Attached::Yes, false) => Terminal::Pty {
+            columns: number("COLUMNS").unwrap_or(COLUMNS),
+            rows: number("LINES").unwrap_or(ROWS),
+        },
     }
+}
+
+fn env(given: &BTreeMap<String, Value>) -> Result<BTreeMap<String, String>> {
+    let pair = |(name, value): (&String, &Value)| {
+        let refused = || ApiError::invalid(format!("Invalid value of `{name}` in `env`."));
+        text(value).map(|value| (name.clone(), value)).ok_or_else(refused)
+    };
+    given.iter().map(pair).collect()
+}
+
+/// Where a client joins.
+fn attach_url(state: &ApiState, secret: &Secret) -> String {
+    format!("rendezvous://{}/{}", state.config.attach_host, secret.reveal())
 }
 
 /// A variable's value: the CLI sends the size of the terminal as numbers.
@@ -184,8 +198,12 @@ async fn run(
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<DynoBody>)> {
     let new = NewRun {
-        terminal: new.terminal(),
-        env: new.env()?,
+        terminal: terminal(
+            if new.attach { Attached::Yes } else { Attached::No },
+            new.force_no_tty,
+            &new.env,
+        ),
+        env: env(&new.env)?,
         size: new.size.as_deref().map(dyno_sizes::find).transpose()?,
         process_type: new.process_type.as_deref().map(process_type).transpose()?,
         time_to_live_seconds: new.time_to_live,
@@ -193,6 +211,32 @@ async fn run(
     };
     let run = one_offs::run(&state.control, &caller.account, app.id, new).await?;
     Ok((StatusCode::CREATED, Json(DynoBody::of_run(run, &app, &state))))
+}
+
+/// `heroku run:inside`.
+#[derive(Deserialize)]
+struct NewInside {
+    command: String,
+    #[serde(default)]
+    env: BTreeMap<String, Value>,
+    force_no_tty: Option<bool>,
+}
+
+async fn run_inside(
+    State(state): State<ApiState>,
+    Path((_, dyno)): Path<(String, String)>,
+    AppPath { caller, app }: AppPath,
+    Body(new): Body<NewInside>,
+) -> Result<(StatusCode, Json<DynoBody>)> {
+    let new = NewVisit {
+        terminal: terminal(Attached::Yes, new.force_no_tty, &new.env),
+        env: env(&new.env)?,
+        command: new.command,
+    };
+    let invited = visits::create(&state.control, &caller.account, app.id, &dyno, new).await?;
+    let url = attach_url(&state, &invited.secret);
+    let body = DynoBody { attach_url: Some(url), ..DynoBody::new(invited.dyno, &app) };
+    Ok((StatusCode::CREATED, Json(body)))
 }
 
 /// A process type.

@@ -103,7 +103,9 @@ impl Keeper {
     }
 
     async fn freeze(&mut self) {
-        let Some(backend) = self.backend.clone() else { return };
+        // Whoever runs a program inside has a use for it.
+        let free = self.backend.clone().filter(|_| !self.guests.are_inside());
+        let Some(backend) = free else { return };
         // Of an earlier frost.
         let _rung = self.frost.bell.notified().now_or_never();
         let frozen = match backend.freeze() {
@@ -128,6 +130,13 @@ impl Keeper {
         self.unfreeze();
         self.voice.unidling();
         self.becomes(DynoState::Up).await;
+    }
+
+    /// As [`Keeper::thaw`], when it is frozen.
+    pub(super) async fn wake_up(&mut self) {
+        if self.rest.is_frozen() {
+            self.thaw().await;
+        }
     }
 
     async fn reclaim(&mut self) {

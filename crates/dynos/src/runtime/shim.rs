@@ -1,24 +1,26 @@
 //! A connection to one dyno's shim.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use model::Timestamp;
 use model::dyno::Exit;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Pid;
 use sandbox::frames::{self, Decoder};
-use sandbox::protocol::{Event, Request, SOCKET, VERSION};
+use sandbox::protocol::{Event, Exec, Request, SOCKET, VERSION};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::streams::Streams;
 
-use super::{Error, Over, Status};
+use super::{Error, Inside, Over, Status};
 
 /// A shim that says nothing for so long where it must answer is given up.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -31,6 +33,12 @@ pub(crate) struct Shim {
     /// Events that came while another one was awaited.
     early: VecDeque<Event>,
     over: Option<Over>,
+    /// Whether it can run other programs in the dyno.
+    execs: bool,
+    /// The last such program.
+    number: u32,
+    /// Who waits for their exit statuses.
+    waiting: HashMap<u32, oneshot::Sender<i32>>,
 }
 
 impl Shim {
@@ -41,7 +49,16 @@ impl Shim {
     pub(super) async fn connect(dir: &Path) -> Result<Self, Error> {
         let socket = UnixStream::connect(dir.join(SOCKET)).await.map_err(|_| Error::Gone)?;
         let (decoder, early) = (Decoder::default(), VecDeque::new());
-        let mut shim = Self { dir: dir.to_owned(), socket, decoder, early, over: None };
+        let mut shim = Self {
+            dir: dir.to_owned(),
+            socket,
+            decoder,
+            early,
+            over: None,
+            execs: false,
+            number: first_number(),
+            waiting: HashMap::new(),
+        };
         match timeout(ANSWER, shim.greet()).await {
             Ok(greeted) => greeted.map(|()| shim),
             Err(_elapsed) => {
@@ -120,10 +137,58 @@ impl Shim {
         }
     }
 
+    /// Runs another program in the dyno.
+    ///
+    /// # Errors
+    /// When it could not be started.
+    pub(super) async fn exec(&mut self, exec: Exec) -> Result<Inside, Error> {
+        if !self.execs {
+            return Err(Error::Old);
+        }
+        self.number = self.number.wrapping_add(1);
+        let number = self.number;
+        let (tell, status) = oneshot::channel();
+        self.waiting.insert(number, tell);
+        self.ask(&Request::Exec(Exec { number, ..exec })).await;
+        let begun = timeout(ANSWER, self.begun(number)).await.unwrap_or(Err(Error::Silent));
+        if begun.is_err() {
+            self.waiting.remove(&number);
+        }
+        begun?;
+        let streams = Streams::wire(self.decoder.take_fds());
+        let streams = streams.map_err(Error::io("wire up the program's streams"))?;
+        Ok(Inside { number, streams, status })
+    }
+
+    /// Waits for the shim's answer about a program; keeps what comes before it.
+    async fn begun(&mut self, wanted: u32) -> Result<(), Error> {
+        let mut early = VecDeque::new();
+        let answer = loop {
+            match self.event().await {
+                Ok(Event::ExecBegun { number }) if number == wanted => break Ok(()),
+                Ok(Event::ExecFailed { number, reason }) if number == wanted => {
+                    break Err(Error::Exec(reason));
+                }
+                Ok(event) => early.push_back(event),
+                Err(_) => break Err(Error::Gone),
+            }
+        };
+        self.early.append(&mut early);
+        answer
+    }
+
+    /// Sends a signal to a program beside the dyno's own.
+    pub(super) async fn signal_inside(&mut self, number: u32, signal: i32) {
+        self.ask(&Request::SignalExec { number, signal }).await;
+    }
+
     async fn greet(&mut self) -> Result<(), Error> {
         match self.event().await {
             // A server knows the version before its own, too; there has been none yet.
-            Ok(Event::Hello { version: VERSION, .. }) => Ok(()),
+            Ok(Event::Hello { version: VERSION, execs, .. }) => {
+                self.execs = execs;
+                Ok(())
+            }
             Ok(Event::Hello { version, .. }) => Err(Error::Version(version)),
             Ok(_) | Err(_) => Err(Error::Gone),
         }
@@ -151,8 +216,14 @@ impl Shim {
             return Ok(event);
         }
         loop {
-            if let Some(event) = self.decoder.next()? {
-                return Ok(event);
+            match self.decoder.next()? {
+                Some(Event::ExecEnded { number, status }) => {
+                    // Who asked for it may have left.
+                    let _left = self.waiting.remove(&number).map(|who| who.send(status));
+                    continue;
+                }
+                Some(event) => return Ok(event),
+                None => {}
             }
             self.socket.readable().await?;
             let (socket, decoder) = (&self.socket, &mut self.decoder);
@@ -201,6 +272,12 @@ impl Shim {
     }
 }
 
+/// Programs of an earlier server may still be ending: numbers begin somewhere else each time.
+fn first_number() -> u32 {
+    let part = Timestamp::now().micros() & 0xffff_ffff;
+    u32::try_from(part).unwrap_or_default()
+}
+
 /// How it ended, if this event says so.
 fn ending(event: Event) -> Option<Over> {
     match event {
@@ -208,7 +285,12 @@ fn ending(event: Event) -> Option<Over> {
             Some(Over::Exited(Exit { status, out_of_memory }))
         }
         Event::Failed { reason } => Some(Over::Failed(reason)),
-        Event::Hello { .. } | Event::Preparing | Event::Running { .. } | Event::Streams => None,
-        Event::ExecBegun { .. } | Event::ExecFailed { .. } | Event::ExecEnded { .. } => None,
+        Event::Hello { .. }
+        | Event::Preparing
+        | Event::Running { .. }
+        | Event::Streams
+        | Event::ExecBegun { .. }
+        | Event::ExecFailed { .. }
+        | Event::ExecEnded { .. } => None,
     }
 }

@@ -151,11 +151,7 @@ fn config(dir: &Path) -> Config {
             open_files: 1024,
             disk_bytes: 64 << 20,
         },
-        timing: Timing {
-            stop_grace: Duration::from_secs(5),
-            measure: Duration::from_millis(500),
-            ..Timing::default()
-        },
+        timing: Timing { stop_grace: Duration::from_secs(5), ..Timing::default() },
         limits: model::plan::Limits::default(),
     }
 }

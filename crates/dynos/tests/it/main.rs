@@ -192,7 +192,14 @@ async fn a_dyno_without_memory_is_named() {
     let exit = machine.dynos().wait_exit(once).await.expect("an exit");
     assert!(exit.out_of_memory && exit.status == 137, "{exit:?}");
     let said = machine.said("heroku[run.4821]").await;
-    assert_eq!(said[2], "Process used too much memory and was killed (quota is 512M)");
+    assert_eq!(
+        said[2..5],
+        [
+            "Process running mem=1088M(212.5%)",
+            "Error R15 (Memory quota vastly exceeded)",
+            "Stopping process with SIGKILL",
+        ]
+    );
     machine.tear_down().await;
 }
 

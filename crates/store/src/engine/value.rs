@@ -227,6 +227,7 @@ as_text!(
     model::DomainId,
     model::SourceId,
     model::LogSessionId,
+    model::VisitId,
     model::AppName,
     ProcessType,
 );
