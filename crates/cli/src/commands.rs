@@ -11,7 +11,8 @@ use crate::screen::Screen;
 use crate::session::Session;
 use crate::topics::features::{Enabled, Shelf};
 use crate::topics::{
-    apps, auth, boot_timeout, config, domains, features, git, logs, maintenance, ps, releases, run,
+    apps, auth, boot_timeout, config, domains, features, git, inside, logs, maintenance, ps,
+    releases, run,
 };
 
 /// The client of Hythe: apps, dynos, config, releases and logs of any server
@@ -159,6 +160,9 @@ enum Command {
     /// Run a one-off process inside a dyno
     #[command(name = "run")]
     Run(run::Run),
+    /// Run a command inside a running dyno
+    #[command(name = "run:inside")]
+    RunInside(inside::Inside),
     /// Run a detached dyno, where output is sent to your logs
     #[command(name = "run:detached")]
     RunDetached(run::Detached),
@@ -226,6 +230,7 @@ impl Command {
             Self::ReleasesOutput(args) => args.run(session),
             Self::Rollback(args) => args.run(session),
             Self::Run(args) => args.run(session),
+            Self::RunInside(args) => args.run(session),
             Self::RunDetached(args) => args.run(session),
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod domains;
 pub(crate) mod features;
 pub(crate) mod git;
+pub(crate) mod inside;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
 pub(crate) mod ps;

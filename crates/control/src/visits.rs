@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::dyno::{Terminal, Visit};
 use model::{Account, AppId, Dyno, DynoState, Secret, Timestamp, VisitId};
-use store::visits;
+use store::{Reader, releases, slugs, visits};
 
 use crate::{Control, Error, Result, access, dynos, one_offs, random};
 
@@ -54,11 +54,12 @@ pub async fn create(
         .write(move |control, tx| {
             access::app(tx, &who, app)?;
             let secret = random::attach_secret()?;
+            let command = expand(tx, &dyno, &new.command)?;
             let visit = Visit {
                 id: VisitId::random(),
                 app,
                 dyno: dyno.id,
-                command: new.command,
+                command,
                 env: new.env,
                 terminal: new.terminal,
                 actor: who.id,
@@ -73,6 +74,14 @@ pub async fn create(
             Ok(Invitation { dyno, secret })
         })
         .await
+}
+
+/// A process type's name stands for its command in the release that the dyno runs.
+fn expand(db: &Reader<'_>, dyno: &Dyno, command: &str) -> Result<String> {
+    let release = dyno.release.map(|id| releases::find(db, id)).transpose()?.flatten();
+    let slug = release.and_then(|release| release.slug);
+    let slug = slug.map(|id| slugs::find(db, id)).transpose()?.flatten();
+    Ok(slug.map_or_else(|| command.to_owned(), |slug| one_offs::expand(command, &slug)))
 }
 
 #[cfg(test)]

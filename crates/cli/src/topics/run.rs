@@ -54,14 +54,28 @@ impl Common {
 
     /// The command as one line of shell: a single argument is taken as it is.
     fn line(&self) -> String {
-        match self.command.as_slice() {
-            [one] => one.clone(),
-            many => many.iter().map(|part| crate::words::shell(part)).collect::<Vec<_>>().join(" "),
-        }
+        line(&self.command)
     }
 }
 
-fn environment(session: &Session, pairs: &str) -> Outcome<Map<String, Value>> {
+/// Words as one line of shell: a single one is taken as it is.
+pub(super) fn line(words: &[String]) -> String {
+    match words {
+        [one] => one.clone(),
+        many => many.iter().map(|part| crate::words::shell(part)).collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// What the end of a command that tells its status is for the client.
+pub(super) fn end(status: Option<u8>) -> Outcome {
+    match status {
+        Some(0) => Ok(()),
+        Some(status) => Err(Failure::remote(status)),
+        None => Err(Failure::user("No exit code returned")),
+    }
+}
+
+pub(super) fn environment(session: &Session, pairs: &str) -> Outcome<Map<String, Value>> {
     let mut env = Map::new();
     if let Some(term) = &session.env.term {
         env.insert("TERM".into(), json!(term));
@@ -106,12 +120,7 @@ impl Run {
         let url = dyno.attach_url.as_deref().unwrap_or_default();
         session.screen.remark(&format!("Running {command} on {}... {}", target.app, dyno.name));
         let status = rendezvous::join(url, &target.server)?;
-        match status {
-            Some(0) => Ok(()),
-            Some(status) => Err(Failure::remote(status)),
-            None if self.exit_code => Err(Failure::user("No exit code returned")),
-            None => Ok(()),
-        }
+        if self.exit_code { end(status) } else { Ok(()) }
     }
 }
 

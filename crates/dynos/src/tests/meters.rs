@@ -84,8 +84,7 @@ async fn runtime_metrics_are_told_to_those_who_asked() {
     bed.intend(move |tx| store::features::set(tx, app, asked, Switch::On, Timestamp::now())).await;
     bed.wait("two lines", async |bed| later(bed).await.len() >= 2).await;
     let lines = later(&bed).await;
-    let source = format!("source=worker.1 dyno=heroku.");
-    assert!(lines[0].starts_with(&source), "{lines:?}");
+    assert!(lines[0].starts_with("source=worker.1 dyno=heroku."), "{lines:?}");
     assert!(lines[0].ends_with(&format!(".{dyno} sample#load_avg_1m=0.00")), "{lines:?}");
     assert!(
         lines[1].ends_with(
