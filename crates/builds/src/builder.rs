@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use control::Control;
 use dynos::Dynos;
+use model::steps::{Step, reached};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -98,6 +99,7 @@ async fn start_jobs(house: &Arc<House>, jobs: &mut JoinSet<()>) -> control::Resu
     while jobs.len() < house.config.bounds.concurrent.max(1) {
         let Some(build) = control::builds::claim_next(&house.control).await? else { break };
         tracing::info!(build.id = %build.id, app.id = %build.app, "build claimed");
+        reached(Step::BuildClaimed);
         jobs.spawn(job::run(house.clone(), build));
     }
     Ok(())

@@ -4,6 +4,7 @@ use control::one_offs::{self, NewBuildDyno};
 use control::{Follow, Verdict, builds};
 use model::build::BuildStep;
 use model::dyno::Exit;
+use model::steps::{Step, reached};
 
 use crate::failure::Failure;
 use crate::inside;
@@ -29,6 +30,7 @@ async fn run_dyno(job: &Job, ready: &Ready) -> Result<Exit, Failure> {
     let dyno = one_offs::start_build(control, &job.build, dyno(job, ready)).await;
     let dyno = dyno.map_err(Failure::internal("asking for the dyno of a build"))?.id;
     job.dyno.get_or_init(|| dyno);
+    reached(Step::BuildDynoAsked);
     let follow = control.outputs.follow(dyno).await;
     let follow = follow.map_err(Failure::internal("following the dyno of a build"))?;
     let wait = async {

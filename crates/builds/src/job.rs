@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use control::{Control, Resource, builds};
 use model::build::Build;
+use model::steps::{Step, reached};
 use model::{App, DynoId};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -62,6 +63,7 @@ pub(crate) async fn run(house: Arc<House>, build: Build) {
         job.transcript.say(&failure.transcript());
     }
     end(&job.house.control, &job.build, &outcome).await;
+    reached(Step::BuildEnded);
     job.clean_up().await;
 }
 
@@ -108,8 +110,10 @@ impl Job {
     /// Compiles and packs; answers with the size of the image.
     async fn make(&self, ready: &Ready) -> Result<(Compiled, u64), Failure> {
         let compiled = compile::run(self, ready).await?;
+        reached(Step::BuildCompiled);
         self.transcript.say(&compiled.process_types.transcript());
         let bytes = launch::pack(self).await?;
+        reached(Step::BuildPacked);
         Ok((compiled, bytes))
     }
 

@@ -7,6 +7,7 @@ use control::slugs::{self, NewSlug};
 use model::App;
 use model::build::BuildStep;
 use model::release::ReleaseStatus;
+use model::steps::{Step, reached};
 
 use crate::failure::Failure;
 use crate::job::Job;
@@ -34,6 +35,7 @@ pub(crate) async fn run(job: &Job, app: &App, compiled: Compiled) -> Result<(), 
     note(job, BuildStep::Release).await?;
     let image = slugs::store_image(control, &job.place.image()).await;
     let image = image.map_err(Failure::internal("storing the slug"))?;
+    reached(Step::SlugStored);
     let slug = NewSlug {
         image,
         commit: job.build.source_version.clone(),
@@ -46,6 +48,7 @@ pub(crate) async fn run(job: &Job, app: &App, compiled: Compiled) -> Result<(), 
             control::Error::Conflict(_) | control::Error::NotFound(_) => Failure::Cancelled,
             other => Failure::internal("releasing the slug")(other),
         })?;
+    reached(Step::BuildReleased);
     let launch = match release.status {
         ReleaseStatus::Pending => Launch::ReleaseCommand,
         ReleaseStatus::Succeeded | ReleaseStatus::Failed => Launch::Live,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use model::domain::{Domain, DomainKind};
 use model::release::Cause;
+use model::steps::{Step, reached};
 use model::{Account, App, AppId, AppName, ConfigVars, DomainId, Timestamp};
 use store::{Poke, Reader, Tx, apps, domains, one_offs};
 
@@ -141,6 +142,7 @@ pub async fn destroy(control: &Control, who: &Account, id: AppId) -> Result<App>
             for poke in [Poke::Routes, Poke::Dynos, Poke::Builds, Poke::OneOffs, Poke::Garbage] {
                 tx.poke(poke);
             }
+            tx.after_commit(|| reached(Step::AppMarked));
             found(tx, id)
         })
         .await

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use model::build::{Build, BuildStatus, BuildStep};
 use model::dyno::DynoKind;
 use model::release::Cause;
+use model::steps::{Step, reached};
 use model::{Account, AppId, BuildId, Release, Timestamp};
 use store::{Poke, Reader, Tx, apps, buildpack_installations, builds, one_offs};
 
@@ -62,6 +63,7 @@ pub async fn create(control: &Control, who: &Account, app: AppId, new: NewBuild)
             let line = format!("Build started by user {}", who.email);
             control.announce(tx, app.id, vec![line]);
             tx.poke(Poke::Builds);
+            tx.after_commit(|| reached(Step::BuildQueued));
             Ok(build)
         })
         .await

@@ -2,6 +2,7 @@
 
 use model::dyno::DynoKind;
 use model::plan::RestartTarget;
+use model::steps::{Step, reached};
 use model::{Account, AppId, Dyno, DynoName, Timestamp};
 use store::restarts::{self, Restart};
 use store::{Poke, Reader, Tx, apps, dynos, formations, one_offs};
@@ -60,6 +61,7 @@ pub async fn restart(
             restarts::save(tx, app, &Restart { target, not_before: now })?;
             apps::raise_generation(tx, app)?;
             tx.poke(Poke::Dynos);
+            tx.after_commit(|| reached(Step::RestartWritten));
             Ok(())
         })
         .await

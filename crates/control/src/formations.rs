@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::formation::{Formation, QuantityChange};
+use model::steps::{Step, reached};
 use model::{Account, App, AppId, DynoSize, FormationId, ProcessType, Slug, Timestamp};
 use store::{Poke, Tx, apps, formations};
 
@@ -63,6 +64,7 @@ pub async fn scale(
             tx.poke(Poke::Dynos);
             tx.poke(Poke::Routes);
             announce(control, tx, &rows, &Actor::from(&who));
+            tx.after_commit(|| reached(Step::ScaleWritten));
             Ok(rows)
         })
         .await

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use model::steps::{Step, reached};
 use model::{AppId, Timestamp};
 use store::{Poke, apps, garbage};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +69,10 @@ async fn empty(control: &Control, id: AppId) -> Result<()> {
         remove_directory(&cache)
     })
     .await?;
-    control.store.sweep(move |tx| Ok(garbage::delete_app(tx, id)?)).await
+    reached(Step::AppFilesRemoved);
+    control.store.sweep(move |tx| Ok::<_, Error>(garbage::delete_app(tx, id)?)).await?;
+    reached(Step::AppRowsRemoved);
+    Ok(())
 }
 
 async fn drop_old_rows(control: &Control) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use model::dyno::{DynoKind, Mount, OneOff, Terminal};
+use model::steps::{Step, reached};
 use model::{Account, AppId, DynoId, DynoName, DynoSize, ProcessType, Release, Slug, Timestamp};
 use store::one_offs::Outcome;
 use store::{Poke, Reader, Tx, formations, one_offs, releases, slugs};
@@ -82,6 +83,7 @@ pub async fn run(control: &Control, who: &Account, app: AppId, new: NewRun) -> R
                 one_off.command, who.email
             );
             control.announce(tx, app.id, vec![one_line(&line)]);
+            tx.after_commit(|| reached(Step::OneOffAsked));
             Ok(Run { one_off, release })
         })
         .await
@@ -252,7 +254,7 @@ fn free_name(db: &Reader<'_>, app: AppId, process_type: ProcessType) -> Result<D
 }
 
 /// A process type's name as the first word stands for its command; further words are kept.
-fn expand(command: &str, slug: &Slug) -> String {
+pub(crate) fn expand(command: &str, slug: &Slug) -> String {
     let command = command.trim();
     let (first, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
     let by_name = first.parse().ok().and_then(|name: ProcessType| slug.process_types.get(&name));

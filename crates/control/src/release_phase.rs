@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use model::release::ReleaseStatus;
+use model::steps::{Step, reached};
 use model::{AppId, Release};
 use store::one_offs::Outcome;
 use store::{Poke, Tx, one_offs, releases as rows, slugs};
@@ -61,7 +62,10 @@ fn step(control: &Control, tx: &mut Tx<'_>, release: &Release) -> Result<()> {
 fn start(control: &Control, tx: &mut Tx<'_>, release: &Release) -> Result<()> {
     let slug = release.slug.map(|id| slugs::find(tx, id)).transpose()?.flatten();
     match slug.as_ref().and_then(releases::release_command) {
-        Some(command) => verbs::start_release(control, tx, release, command).map(drop),
+        Some(command) => {
+            tx.after_commit(|| reached(Step::ReleaseCommandAsked));
+            verbs::start_release(control, tx, release, command).map(drop)
+        }
         // Its slug is gone; nothing can be run.
         None => fail(control, tx, release),
     }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use model::release::{Cause, ReleaseStatus};
+use model::steps::{Step, reached};
 use model::{Account, AppId, ConfigVars, ProcessType, Release, ReleaseId, Slug, SlugId, Timestamp};
 use store::{Poke, Reader, Tx, apps, releases, slugs};
 
@@ -189,6 +190,7 @@ pub(crate) fn append(control: &Control, tx: &mut Tx<'_>, draft: Draft) -> Result
     } else {
         make_current(control, tx, &release)?;
     }
+    reached(Step::ReleaseAppended);
     found(tx, release.id)
 }
 
@@ -201,6 +203,7 @@ pub(crate) fn succeed(control: &Control, tx: &mut Tx<'_>, id: ReleaseId) -> Resu
     releases::set_status(tx, id, ReleaseStatus::Succeeded, Timestamp::now())?;
     tx.poke(Poke::Releases);
     control.announce(tx, release.app, vec![created_line(&release)]);
+    tx.after_commit(|| reached(Step::ReleaseSettled));
     make_current(control, tx, &release)
 }
 

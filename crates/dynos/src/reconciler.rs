@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use model::dyno::{DynoKind, StopReason};
 use model::plan::{self, Action, Desired, DynoSpec, Observed, Plan};
+use model::steps::{Step, reached};
 use model::{AppId, DynoId, Timestamp};
 use store::{Poke, one_offs};
 use tokio::net::UnixStream;
@@ -165,6 +166,7 @@ impl Reconciler {
             Ok::<_, store::Error>(())
         });
         closed.await?;
+        reached(Step::DynoForgotten);
         for id in dynos {
             self.dynos.remove(&id);
         }
@@ -180,7 +182,9 @@ impl Reconciler {
         if news.is_empty() {
             return Ok(());
         }
-        self.house.rooms.store.write(move |tx| store::desired::made_true(tx, &news)).await
+        self.house.rooms.store.write(move |tx| store::desired::made_true(tx, &news)).await?;
+        reached(Step::MadeTrue);
+        Ok(())
     }
 
     fn publish(&self) {

@@ -45,6 +45,9 @@ pub fn run(flags: Flags) -> anyhow::Result<()> {
     // that started the server.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     open_files::raise_limit();
+    if let Some(step) = flags.crash_at {
+        model::steps::arm(step);
+    }
     let settings = Settings::read(flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

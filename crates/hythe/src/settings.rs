@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use model::DynoSize;
 use model::size::SizeTable;
+use model::{DynoSize, Step};
 use serde::Deserialize;
 
 use crate::{capacity, environment, programs};
@@ -35,6 +35,9 @@ pub struct Flags {
     /// Stop all dynos when the server is told to stop; without this they keep running
     #[arg(long)]
     pub stop_dynos: bool,
+    /// Abort at this step of what the server does: for tests of what the next one makes of it
+    #[arg(long, value_name = "STEP", hide = true)]
+    pub crash_at: Option<Step>,
 }
 
 /// `hythe.toml`. Everything is optional.

@@ -24,6 +24,7 @@ pub mod secret;
 pub mod size;
 pub mod slug;
 pub mod source;
+pub mod steps;
 pub mod time;
 
 pub use account::Account;
@@ -40,4 +41,5 @@ pub use secret::Secret;
 pub use size::DynoSize;
 pub use slug::Slug;
 pub use source::Source;
+pub use steps::Step;
 pub use time::Timestamp;

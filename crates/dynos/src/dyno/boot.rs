@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use model::dyno::DynoKind;
 use model::plan::Condition;
+use model::steps::{Step, reached};
 use model::{DynoState, Timestamp};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
@@ -81,6 +82,7 @@ impl Keeper {
             Status::Running => self.wire(process, session).await,
             Status::Over(over) => return self.was_quick(process, session, over).await,
         }
+        reached(Step::RunningSeen);
         self.launched().await
     }
 
@@ -172,6 +174,7 @@ impl Keeper {
         self.life.dyno.state = DynoState::Up;
         self.life.dyno.up_at = Some(now);
         self.write(move |tx| store::dynos::came_up(tx, id, now)).await;
+        reached(Step::UpWritten);
         self.serve();
         Phase::Up
     }
@@ -196,6 +199,7 @@ impl Keeper {
         let id = self.id();
         self.life.address = Some(address);
         self.write(move |tx| store::dynos::set_address(tx, id, address)).await;
+        reached(Step::AddressWritten);
     }
 
     /// Waits for the client of an attached one-off (R13).

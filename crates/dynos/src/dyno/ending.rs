@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::dyno::{DynoKind, Exit, StopReason};
 use model::plan::{Condition, End};
+use model::steps::{Step, reached};
 use model::{DynoId, DynoState, Timestamp};
 use tokio::time::{sleep, timeout};
 
@@ -34,13 +35,16 @@ impl Remains {
         if let Some(process) = self.process {
             process.forget().await;
         }
+        reached(Step::ShimLeft);
         self.house.runtime.clean(self.dyno).await;
+        reached(Step::DirectoryRemoved);
     }
 }
 
 impl Keeper {
     /// Reads what it said last, speaks, writes and tells; the rest is to be cleaned up.
     pub(super) async fn gone(mut self, ending: Ending) -> Remains {
+        reached(Step::ExitSeen);
         let exit = exit_of(&ending);
         self.metered = None;
         if let Some(client) = self.exit.take() {
@@ -53,9 +57,18 @@ impl Keeper {
         self.keep(&ending, exit);
         let now = Timestamp::now();
         self.write_end(state, exit, now).await;
+        self.has_ended();
         self.backend = None;
         self.publish(Condition::Gone { at: now, end });
         Remains { house: self.house.clone(), dyno: self.id(), process: self.process.take() }
+    }
+
+    /// Its end is written.
+    fn has_ended(&self) {
+        reached(match self.life.dyno.kind {
+            DynoKind::Formation => Step::EndWritten,
+            DynoKind::Run | DynoKind::Release | DynoKind::Build => Step::OneOffFinished,
+        });
     }
 
     /// Waits until its output is read.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::dyno::{DynoKind, StopReason};
 use model::plan::Condition;
 use model::routes::Backend;
+use model::steps::{Step, reached};
 use model::{DynoState, Timestamp};
 use tokio::time::{sleep, timeout};
 
@@ -34,12 +35,14 @@ impl Keeper {
         self.life.stop_reason = Some(why);
         let backend = self.backend.take();
         self.publish(Condition::Stopping);
+        reached(Step::LeftRoutes);
         if why == StopReason::Idling {
             self.voice.idling();
             self.voice.changed(self.life.dyno.state, DynoState::Down);
         }
         self.unfreeze();
         self.write(move |tx| store::dynos::was_told(tx, id, why, now)).await;
+        reached(Step::StopWritten);
         if let Some(backend) = backend {
             let timing = self.house.config.timing;
             // A process that exits meanwhile has nothing to drain.
@@ -96,6 +99,7 @@ impl Keeper {
         let grace = self.house.config.timing.stop_grace;
         self.voice.terminating();
         self.signal(SIGTERM).await;
+        reached(Step::TermSent);
         match timeout(grace, over(&mut self.process)).await {
             Ok(over) => over,
             Err(_elapsed) => {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use model::dyno::{DynoKind, OneOff};
 use model::plan::{DynoSpec, Follows, FormationDyno};
+use model::steps::{Step, reached};
 use model::{Dyno, DynoId, DynoState, ReleaseId, Timestamp};
 use store::desired::{self, Given};
 use store::dynos::Life;
@@ -42,6 +43,7 @@ impl Reconciler {
             .store
             .write(move |tx| rows.iter().try_for_each(|life| store::dynos::insert(tx, life)));
         written.await?;
+        reached(Step::DynoRowWritten);
         let born = prepared.len();
         for (birth, launch) in prepared {
             self.bear(birth, launch);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use model::DynoId;
 use model::dyno::Exit;
+use model::steps::{Step, reached};
 use sandbox::frames;
 use sandbox::freezer;
 use sandbox::protocol::{Ending, Spec, VERSION};
@@ -67,6 +68,7 @@ impl Local {
             self.slots.free(slot);
             return Err(Error::Io { attempt: "make the dyno's directory", source: error });
         }
+        reached(Step::DynoDirectoryMade);
         match self.start_in(&dir, slot, launch).await {
             Ok(shim) => Ok((shim, address)),
             Err(error) => {
@@ -179,6 +181,7 @@ impl Local {
         let frame = frames::encode(&self.spec(slot, launch));
         let frame = frame.map_err(Error::io("describe the dyno"))?;
         let mut child = self.spawn(dir).map_err(Error::io("start the program around the dyno"))?;
+        reached(Step::ShimSpawned);
         let listens = timeout(LISTEN, introduce(&mut child, &frame)).await;
         let listens = listens.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if let Err(error) = listens {
@@ -186,6 +189,7 @@ impl Local {
             let _gone = child.kill().await;
             return Err(Error::Spawn(last_words(dir).unwrap_or_else(|| error.to_string())));
         }
+        reached(Step::ShimListens);
         self.reap(child);
         Shim::connect(dir).await
     }
