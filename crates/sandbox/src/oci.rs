@@ -41,7 +41,7 @@ pub fn configuration(spec: &Spec, ids: Ids, processes: &Path) -> Result<Value> {
         "ociVersion": "1.0.2",
         "hostname": spec.hostname,
         "root": { "path": stage::ROOT, "readonly": true },
-        "mounts": [],
+        "mounts": [own_devices()],
         "process": process(&spec.argv, &spec.env, &spec.cwd, spec.terminal, &spec.limits)?,
         "linux": {
             "namespaces": [
@@ -61,6 +61,12 @@ pub fn configuration(spec: &Spec, ids: Ids, processes: &Path) -> Result<Value> {
             "readonlyPaths": READ_ONLY,
         },
     }))
+}
+
+/// The devices are there already. `runc` would make its own in their place if nothing were mounted.
+fn own_devices() -> Value {
+    let source = format!("{}/dev", stage::ROOT);
+    json!({ "destination": "/dev", "type": "bind", "source": source, "options": ["rbind"] })
 }
 
 /// The dyno's control group.

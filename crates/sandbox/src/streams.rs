@@ -4,6 +4,8 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 
+use nix::sys::stat::{Mode, fchmod};
+
 use crate::error::{Attempt, Result};
 use crate::protocol::Terminal;
 use crate::sys;
@@ -70,5 +72,9 @@ fn outputs(command: &mut Command) -> Result<[OwnedFd; 2]> {
 fn pipe() -> Result<(PipeReader, PipeWriter)> {
     let (reader, writer) = io::pipe().attempt(|| "make a pipe")?;
     sys::widen_pipe(&writer, PIPE_BYTES);
+    // So that the dyno's user can open its streams by name: not every runtime gives them away. They
+    // have no name but in `/proc` of those who hold them.
+    let everyone = Mode::from_bits_truncate(0o666);
+    fchmod(&writer, everyone).attempt(|| "open a pipe to the dyno's user")?;
     Ok((reader, writer))
 }

@@ -1,5 +1,6 @@
 //! The six usual devices, terminals and shared memory.
 
+use std::os::unix::fs::chown;
 use std::path::Path;
 
 use nix::mount::MsFlags;
@@ -7,7 +8,7 @@ use nix::sys::stat::{Mode, SFlag, fchmodat, makedev, mknodat};
 
 use crate::error::{Attempt, Result};
 use crate::ids::Ids;
-use crate::tree::Root;
+use crate::tree::{Root, magic};
 
 /// Name, major and minor number.
 const DEVICES: [(&str, u64, u64); 6] = [
@@ -48,7 +49,9 @@ pub fn make(root: &Root, ids: Ids) -> Result<()> {
     for (name, to) in LINKS {
         root.link(name, Path::new(to))?;
     }
-    root.file(Path::new("/dev/console"))?;
+    // The runtime opens it with the rights that it has inside.
+    let console = root.file(Path::new("/dev/console"))?;
+    chown(magic(&console), Some(owner), Some(owner)).attempt(|| "give the console away")?;
     let tty = ids.host(TTY);
     let terminals = format!("newinstance,ptmxmode=0666,mode=0620,gid={tty}");
     root.mount("devpts", "/dev/pts", MsFlags::MS_NOEXEC, &terminals)?;

@@ -83,7 +83,7 @@ impl House {
             version: VERSION,
             id: format!("{}-{number}", self.name),
             hostname: format!("dyno-{number}"),
-            runtime: "/usr/bin/crun".into(),
+            runtime: crate::RUNTIME.into(),
             cgroup_parent: self.name.clone(),
             root: Root::Host,
             slug: None,

@@ -12,3 +12,6 @@ mod life;
 mod limits;
 mod network;
 mod survival;
+
+/// The OCI runtime under test.
+const RUNTIME: &str = "/usr/bin/crun";
