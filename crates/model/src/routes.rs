@@ -248,7 +248,9 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let rung = Arc::new(AtomicU32::new(0));
         let count = rung.clone();
-        let bell = Box::new(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+        let bell = Box::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
         let backend = Arc::new(Backend::with_bell(DynoId::random(), name, address, bell));
         let visit = backend.enter().expect("open");
         assert!(!backend.freeze(), "somebody is inside");

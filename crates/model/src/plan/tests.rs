@@ -667,3 +667,21 @@ proptest! {
         }
     }
 }
+
+/// Printed, not judged: how fast a test machine is nobody knows. Run with `--nocapture`.
+#[test]
+#[allow(clippy::print_stdout, reason = "a measurement for whoever runs it")]
+fn a_plan_over_five_thousand_dynos_is_quick() {
+    let mut world = World::new(Desired::default());
+    for number in 0..100 {
+        let mut app = desired(1, vec![wanted("web", 25), wanted("worker", 25)]).apps.remove(0);
+        app.app = app_id(number);
+        world.desired.apps.push(app);
+    }
+    world.limits.memory.total_bytes = 1 << 50;
+    world.converge(|_| {});
+    assert_eq!(world.observed.dynos.len(), 5_000);
+    let began = std::time::Instant::now();
+    assert_eq!(world.plan().actions, []);
+    println!("plan() over 5,000 dynos: {:?}", began.elapsed());
+}
