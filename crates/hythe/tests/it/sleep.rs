@@ -43,7 +43,8 @@ fn states(server: &Server) -> Vec<String> {
     let dynos = api(server, "GET", "/apps/demo/dynos", "");
     let dynos: Vec<serde_json::Value> = serde_json::from_str(&dynos).expect("a list");
     let line = |dyno: &serde_json::Value| {
-        format!("{} {}", dyno["name"].as_str().unwrap(), dyno["state"].as_str().unwrap())
+        let text = |name: &str| dyno[name].as_str().expect("a text").to_owned();
+        format!("{} {}", text("name"), text("state"))
     };
     dynos.iter().map(line).collect()
 }
