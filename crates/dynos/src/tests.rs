@@ -4,6 +4,7 @@
 mod app;
 mod bed;
 mod meters;
+mod rest;
 
 use std::time::Duration;
 
