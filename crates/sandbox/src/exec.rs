@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid, getpgrp};
 
 use crate::dyno::{is_plain, shell_status};
 use crate::error::{Attempt, Error, Result};
@@ -49,10 +49,17 @@ impl Guest {
     /// Sends a signal to the program and what it has started in its own process group.
     pub fn signal(&self, number: i32) {
         let Ok(signal) = Signal::try_from(number) else { return };
-        // The runtime makes it the leader of a group. One that is over does not mind.
-        if kill(Pid::from_raw(-self.pid.as_raw()), signal).is_err() {
-            let _gone = kill(self.pid, signal);
-        }
+        // One that is over does not mind.
+        let _gone = match self.group() {
+            Some(group) => kill(Pid::from_raw(-group.as_raw()), signal),
+            None => kill(self.pid, signal),
+        };
+    }
+
+    /// The group it is in, of which a child of the runtime that is gone was the first; none as long as
+    /// that is still the shim's own.
+    fn group(&self) -> Option<Pid> {
+        getpgid(Some(self.pid)).ok().filter(|group| *group != getpgrp())
     }
 
     /// The exit status of the program, which is over. What it left in its process group goes too:

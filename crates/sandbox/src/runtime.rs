@@ -17,6 +17,7 @@ use crate::program;
 use crate::protocol::Terminal;
 use crate::stage;
 use crate::streams::Streams;
+use crate::sys;
 
 /// The stage is the bundle, so that the runtime and we agree on what relative paths mean.
 const CONFIGURATION: &str = "config.json";
@@ -114,6 +115,7 @@ impl Runtime {
         let null = null.attempt(|| "open the dyno's null device")?;
         let again = || null.try_clone().attempt(|| "copy a descriptor");
         command.stdin(again()?).stdout(again()?).stderr(again()?);
+        sys::unblock_signals_of(&mut command);
         Ok(command)
     }
 }

@@ -6,11 +6,14 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
 use nix::unistd::{ForkResult, Pid, fork};
 
 /// What to change about a detached mount tree, submounts included.
@@ -135,6 +138,14 @@ pub fn fork_into(body: impl FnOnce() -> i32) -> io::Result<Pid> {
             unsafe { libc::_exit(status) }
         }
     }
+}
+
+/// Has the command begin with no signal blocked, whatever this process blocks. Not every OCI runtime
+/// sees to that for its container.
+pub fn unblock_signals_of(command: &mut Command) {
+    let unblock = || SigSet::all().thread_unblock().map_err(io::Error::from);
+    // SAFETY: it runs between fork and exec, and does nothing but one system call.
+    unsafe { command.pre_exec(unblock) };
 }
 
 /// Sets every signal to its default action, whatever the starter had ignored.

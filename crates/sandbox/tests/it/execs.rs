@@ -88,7 +88,9 @@ fn it_has_a_terminal_and_is_hung_up_on_when_that_closes() {
     let house = House::build();
     let mut dyno = running(&house);
     let terminal = Terminal::Pty { columns: 91, rows: 17 };
-    let mut streams = begin(&mut dyno, exec(1, "stty size; tty; cat", terminal));
+    // The runtime sets the size when the program may already run.
+    let look = "until stty size | grep '17 91'; do sleep 0.01; done; tty; cat";
+    let mut streams = begin(&mut dyno, exec(1, look, terminal));
     let mut screen = streams.remove(0);
     let (mut text, mut chunk) = (String::new(), [0; 256]);
     while !text.contains("/dev/pts/") {

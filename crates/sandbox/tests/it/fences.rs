@@ -109,10 +109,10 @@ fn files_of_the_host_are_not_seen() {
 fn the_program_of_the_shim_cannot_be_reached() {
     let house = House::build();
     let text = house.shell(
-        "for exe in /proc/[0-9]*/exe; do readlink $exe; done | sort -u; \
+        "for exe in /proc/[0-9]*/exe; do readlink $exe; done; \
          grep hythe-test /proc/self/mountinfo; true",
     );
-    assert_eq!(text, "/usr/bin/bash\n/usr/bin/sort\n");
+    assert_eq!(text, "/usr/bin/bash\n");
 }
 
 #[test]
@@ -130,8 +130,7 @@ fn the_machines_knobs_are_covered() {
     );
     assert!(text.starts_with("0\n0\n0\n0\n0\n"), "{text}");
     assert!(!text.contains("wrote"), "{text}");
-    let devices =
-        "console fd full null ptmx pts random shm stderr stdin stdout tty urandom zero ";
+    let devices = "console fd full null ptmx pts random shm stderr stdin stdout tty urandom zero ";
     assert!(text.contains(devices), "{text}");
     assert!(text.contains("Operation not permitted"), "{text}");
     assert!(text.ends_with("/sys: devices fs  /sys/fs/cgroup: memory memory.max "), "{text}");

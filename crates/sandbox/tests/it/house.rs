@@ -233,9 +233,15 @@ impl Server {
         self.decoder.take_fds().into_iter().map(File::from).collect()
     }
 
-    /// Whether the shim has closed the connection.
+    /// Whether the shim closes the connection, after whatever it still has to say.
     pub fn is_closed(&mut self) -> bool {
-        self.decoder.receive(self.stream.as_fd()).unwrap() == 0
+        loop {
+            match self.decoder.receive(self.stream.as_fd()) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
     }
 }
 

@@ -69,6 +69,14 @@ fn a_signal_reaches_every_process() {
 }
 
 #[test]
+fn it_begins_with_no_signal_blocked() {
+    let house = House::build();
+    let mut spec = house.spec("");
+    spec.argv = ["/bin/grep", "SigBlk", "/proc/self/status"].map(str::to_owned).into();
+    assert_eq!(house.output(&spec), (0, "SigBlk:\t0000000000000000\n".to_owned()));
+}
+
+#[test]
 fn what_ignores_term_ends_by_kill() {
     let house = House::build();
     let mut dyno = house.start(&house.spec("trap '' TERM; echo ready; while :; do sleep 1; done"));
