@@ -42,7 +42,7 @@ async fn an_idle_dyno_is_frozen_and_whoever_enters_thaws_it() {
     bed.new_server().await;
     let web = bed.view().await.backends[0].clone();
     assert!(bed.sim.is_frozen(web.dyno), "a new server finds it frozen");
-    drop(web.enter().expect("open"));
+    let _visit = web.enter().expect("open");
     bed.wait("thaw", async |bed| !bed.sim.is_frozen(web.dyno)).await;
     assert_eq!(
         bed.said("heroku[web.1]").await[2..6],
