@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -123,6 +124,36 @@ impl Server {
         self.launch();
     }
 
+    /// Starts it again, to abort at this step. It may be dead before it is ready.
+    ///
+    /// # Panics
+    /// When it cannot be run, or does not come up and does not abort.
+    #[track_caller]
+    pub fn start_again_to_crash_at(&mut self, step: &str) {
+        let Err(error) = self.try_launch(&["--crash-at", step]) else { return };
+        wait::until("the server's death", Duration::from_secs(5), || {
+            self.has_aborted().then_some(()).ok_or_else(|| format!("{error:#}\n{}", self.log()))
+        });
+    }
+
+    /// Whether it has died by its own hand.
+    ///
+    /// # Panics
+    /// When it has ended any other way.
+    #[track_caller]
+    pub fn has_aborted(&mut self) -> bool {
+        let Some(child) = &mut self.child else { return true };
+        let Some(status) = child.try_wait().expect("a child") else { return false };
+        assert_eq!(status.signal(), Some(Signal::SIGABRT as i32), "{status}\n{}", self.log());
+        self.child = None;
+        true
+    }
+
+    /// From the next start on, another binary.
+    pub fn set_binary(&mut self, binary: PathBuf) {
+        self.binary = binary;
+    }
+
     /// Tells it to stop, and waits. Dynos stay.
     ///
     /// # Panics
@@ -140,13 +171,13 @@ impl Server {
 
     #[track_caller]
     fn launch(&mut self) {
-        match self.try_launch() {
+        match self.try_launch(&[]) {
             Ok(()) => {}
             Err(error) => panic!("the server did not start: {error:#}\n{}", self.log()),
         }
     }
 
-    fn try_launch(&mut self) -> anyhow::Result<()> {
+    fn try_launch(&mut self, more: &[&str]) -> anyhow::Result<()> {
         fs::write(self.data_dir().join("hythe.toml"), &self.settings)?;
         let log = File::options().create(true).append(true).open(self.dir.join("server.log"))?;
         let mut child = Command::new(&self.binary)
@@ -155,6 +186,7 @@ impl Server {
             .args(["--listen", &self.address.to_string(), "--owner", "ada@example.com"])
             .arg("--token-file")
             .arg(self.dir.join("token"))
+            .args(more)
             .env("HYTHE_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

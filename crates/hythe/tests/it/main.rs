@@ -5,17 +5,23 @@
 
 mod admission;
 mod bad_input;
+mod bed;
 mod builds;
 mod builds_api;
 mod crash;
+mod features;
 mod first_start;
 mod log_tail;
 mod login;
+mod machine;
+mod memory;
+mod one_offs;
 mod pty;
 mod release_phase;
 mod scenarios;
 mod sleep;
 mod small_app;
+mod steps;
 mod survival;
 mod terminal;
 mod web;

@@ -9,11 +9,16 @@ use testkit::{Person, Server, wait};
 /// How long anything of these journeys may take.
 pub const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Answers every request with its dyno's name, and says a number five times a second.
+/// Answers every request with its dyno's name, one for `/slow` after some seconds, and says a number
+/// five times a second.
 const SERVER: &str = "\
 const http = require('http');
-http.createServer((request, response) => response.end(`${process.env.DYNO}\\n`))
-  .listen(process.env.PORT);
+http.createServer((request, response) => {
+  const answer = () => response.end(`${process.env.DYNO}\\n`);
+  if (request.url !== '/slow') return answer();
+  console.log('slow request');
+  setTimeout(answer, 4000);
+}).listen(process.env.PORT);
 let count = 0;
 setInterval(() => console.log(`tick ${count++}`), 200);
 ";
