@@ -98,8 +98,8 @@ impl Wire {
     fn greet(&mut self, secret: &str) -> io::Result<()> {
         self.socket.set_read_timeout(Some(Duration::from_secs(60)))?;
         let mut stream = rustls::Stream::new(&mut self.tls, &mut self.socket);
-        stream.write_all(secret.as_bytes())?;
-        stream.write_all(b"\r\n")?;
+        // In one piece: a line end that came later would be taken for input of the command.
+        stream.write_all(format!("{secret}\r\n").as_bytes())?;
         let mut line = Vec::new();
         let mut byte = [0];
         while line.last() != Some(&b'\n') && line.len() < 256 {

@@ -22,7 +22,8 @@ fn features_are_listed_and_switched_by_the_official_client() {
     assert!(person.heroku(&["labs", "-a", "demo"]).contains("[+] runtime-dyno-metadata"));
     let info = person.heroku(&["labs:info", "runtime-dyno-metadata", "-a", "demo"]);
     assert!(info.contains("HEROKU_ variables"), "{info}");
-    let unknown = person.run(person.home(), "heroku", &["features:info", "telepathy", "-ademo"]);
+    let unknown =
+        person.run(person.home(), "heroku", &["features:info", "telepathy", "-a", "demo"]);
     assert!(!unknown.status.success());
     // Switching makes no release.
     assert_eq!(

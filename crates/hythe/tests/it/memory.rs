@@ -51,7 +51,7 @@ fn expect(person: &Person, process: &str, wanted: &[&str]) {
 #[test]
 fn memory_over_the_quota_is_told_and_twice_as_much_is_the_end() {
     let procfile =
-        format!("web: node server.js\nsome: {}\nmuch: {}\nall: {}\n", hog(90), hog(122), hog(500));
+        format!("web: node server.js\nsome: {}\nmuch: {}\nall: {}\n", hog(90), hog(128), hog(500));
     let (_server, person) = deployed(&procfile);
     let _scaled = person.heroku(&["ps:scale", "web=0", "some=1", "much=1", "all=1", "-a", "demo"]);
     let warning = ["Process running mem=9", "Error R14 (Memory quota exceeded)"];

@@ -17,6 +17,9 @@ fn deployed() -> (Server, Person) {
     let dir = small_app::created(&person, "web: node server.js\ngreet: echo hello\n");
     let _transcript = small_app::push(&server, &person, &dir);
     small_app::answer(&server);
+    // The native client then knows the server's authority.
+    let login = person.run(person.home(), "hythe", &["login"]);
+    assert!(login.status.success(), "{login:?}");
     (server, person)
 }
 
@@ -59,7 +62,8 @@ fn ten_megabytes_go_in_and_come_out_as_they_were() {
     child.stdout.take().expect("an output").read_to_end(&mut received).expect("read");
     writer.join().expect("no panic").expect("written");
     assert!(child.wait().expect("an exit").success());
-    assert_eq!(received.len(), data.len());
+    let differs = received.iter().zip(&data).position(|(got, sent)| got != sent);
+    assert_eq!((received.len(), differs), (data.len(), None), "{:?}", received.last_chunk::<16>());
     assert!(received == data, "the bytes differ");
 }
 
@@ -121,12 +125,12 @@ fn a_command_runs_inside_a_running_dyno() {
     // The same dyno, and another process type's command by its name.
     let again = "ls /app/mark; exit 7";
     let status =
-        person.run(person.home(), "hythe", &["run:inside", "web.1", "-x", "-ademo", again]);
+        person.run(person.home(), "hythe", &["run:inside", "web.1", "-x", "-a", "demo", again]);
     assert_eq!(status.status.code(), Some(7), "{status:?}");
     assert_eq!(String::from_utf8_lossy(&status.stdout).trim(), "/app/mark");
-    let greet = person.run(person.home(), "hythe", &["run:inside", "web.1", "-ademo", "greet"]);
+    let greet = person.run(person.home(), "hythe", &["run:inside", "web.1", "-a", "demo", "greet"]);
     assert_eq!(String::from_utf8_lossy(&greet.stdout).trim(), "hello");
-    let none = person.run(person.home(), "hythe", &["run:inside", "web.2", "-ademo", "true"]);
+    let none = person.run(person.home(), "hythe", &["run:inside", "web.2", "-a", "demo", "true"]);
     assert!(!none.status.success());
     assert!(lines(&person).contains("inside web.1 by user ada@example.com"));
     small_app::answer(&server);
@@ -149,7 +153,8 @@ fn the_official_client_has_a_terminal_inside_a_dyno_and_leaves_nothing_there() {
         let ask = [
             "run:inside",
             "web.1",
-            "-ademo",
+            "-a",
+            "demo",
             "--no-tty",
             "--",
             "pgrep -fx 'sleep 12345' || echo none",
@@ -173,8 +178,15 @@ fn the_server_may_die_while_somebody_is_inside() {
     server.start_again();
     small_app::answer(&server);
     assert_eq!(api(&server, "GET", "/apps/demo/dynos/web.1", "").1["id"], before);
-    let ask =
-        ["run:inside", "web.1", "-ademo", "--no-tty", "--", "pgrep -fx 'sleep 12345' || echo none"];
+    let ask = [
+        "run:inside",
+        "web.1",
+        "-a",
+        "demo",
+        "--no-tty",
+        "--",
+        "pgrep -fx 'sleep 12345' || echo none",
+    ];
     wait::until("the end of what ran inside", PATIENCE, || {
         let output = person.run(person.home(), "hythe", &ask);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
