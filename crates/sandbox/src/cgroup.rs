@@ -80,6 +80,26 @@ impl Group {
         Ok(Self { version: version()?, path: PathBuf::from(path.trim_start_matches('/')) })
     }
 
+    /// Limits what waits in TCP connections. Version 1 counts it apart from other memory, and without a
+    /// limit of its own not at all, though the machine has little of it; it must be set before there is
+    /// a connection. Version 2 counts it as memory.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn limit_connections(&self, bytes: u64) -> Result<()> {
+        if self.version == Version::V2 {
+            return Ok(());
+        }
+        let group = Path::new(MOUNTED).join("memory").join(&self.path);
+        let attempt = || "limit the memory of connections";
+        fs::create_dir_all(&group).attempt(attempt)?;
+        match fs::write(group.join("memory.kmem.tcp.limit_in_bytes"), bytes.to_string()) {
+            // A kernel that does not count it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.attempt(attempt),
+        }
+    }
+
     /// How often the kernel killed a process here for memory.
     #[must_use]
     pub fn memory_kills(&self) -> u64 {

@@ -38,31 +38,26 @@ pub struct Dyno {
 /// mounts and network.
 pub fn start(directory: &Path, spec: &Spec, lock: &mut Lock) -> Result<Dyno> {
     check(spec)?;
-    let group = oci::group(spec);
-    record::save(lock, &Record { shim: Some(Pid::this().as_raw()), group: Some(group.clone()) })?;
+    let name = oci::group(spec);
+    record::save(lock, &Record { shim: Some(Pid::this().as_raw()), group: Some(name.clone()) })?;
     stage::enter(directory)?;
     if let Some(hierarchy) = cgroup::hybrid() {
         stage::hide(hierarchy)?;
     }
     network::join(&spec.network)?;
-    let ids = root::assemble(spec)?;
-    let init = Init::start()?;
-    let configuration = oci::configuration(spec, ids, &init.namespace())?;
+    let group = Group::new(&name)?;
+    group.limit_connections(spec.limits.memory_bytes / 2)?;
+    let users = root::assemble(spec)?;
+    let init = Init::start(&users)?;
+    let configuration = oci::configuration(spec, &users, &init.namespace())?;
     let container = runtime(spec).start(&configuration, spec.terminal)?;
     let over = sys::pidfd_open(container.pid).attempt(|| "watch the program")?;
-    Ok(Dyno {
-        pid: container.pid,
-        streams: container.streams,
-        init,
-        over,
-        group: Group::new(&group)?,
-        signalled: false,
-    })
+    Ok(Dyno { pid: container.pid, streams: container.streams, init, over, group, signalled: false })
 }
 
 /// The runtime that a specification names.
 pub fn runtime(spec: &Spec) -> Runtime {
-    Runtime { program: spec.runtime.clone(), id: spec.id.clone() }
+    Runtime { program: spec.runtime.clone(), id: spec.id.clone(), limits: spec.limits }
 }
 
 impl Dyno {

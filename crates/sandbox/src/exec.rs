@@ -13,7 +13,7 @@ use nix::unistd::{Pid, getpgid, getpgrp};
 use crate::dyno::{is_plain, shell_status};
 use crate::error::{Attempt, Error, Result};
 use crate::oci;
-use crate::protocol::{Exec, Limits};
+use crate::protocol::Exec;
 use crate::runtime::Runtime;
 use crate::streams::Streams;
 use crate::sys;
@@ -31,11 +31,11 @@ pub struct Guest {
 
 impl Guest {
     /// Starts a program; answers it and its streams.
-    pub fn start(runtime: &Runtime, exec: &Exec, limits: &Limits) -> Result<(Self, Streams)> {
+    pub fn start(runtime: &Runtime, exec: &Exec) -> Result<(Self, Streams)> {
         if exec.argv.is_empty() || !is_plain(&exec.cwd) {
             return Err(Error::Spec("there is no program to run, or nowhere to run it".into()));
         }
-        let process = oci::process(&exec.argv, &exec.env, &exec.cwd, exec.terminal, limits)?;
+        let process = oci::process(&exec.argv, &exec.env, &exec.cwd, exec.terminal);
         let container = runtime.exec(&process, exec.terminal)?;
         let over = sys::pidfd_open(container.pid).attempt(|| "watch the program")?;
         Ok((Self { number: exec.number, pid: container.pid, over }, container.streams))

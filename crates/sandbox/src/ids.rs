@@ -2,13 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::process;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, pause};
+use nix::unistd::{Pid, Uid, pause};
 
 use crate::error::{Attempt, Result};
 use crate::sys;
@@ -24,6 +26,14 @@ pub const COUNT: u32 = 65_536;
 pub struct Ids {
     base: u32,
     user: u32,
+}
+
+/// A dyno's mapping, and a user namespace that has it.
+pub struct Users {
+    /// The mapping.
+    pub ids: Ids,
+    /// The namespace, to show mounts through and to run the dyno in.
+    pub namespace: OwnedFd,
 }
 
 /// Some ids in a row.
@@ -71,28 +81,6 @@ impl Ids {
         ]
     }
 
-    /// A user namespace with this mapping and nobody in it, to show mounts through.
-    ///
-    /// # Errors
-    /// When the system refuses user namespaces.
-    pub fn namespace(self) -> Result<OwnedFd> {
-        let (mut ready, announce) = io::pipe().attempt(|| "make a pipe")?;
-        let child = sys::fork_into(move || {
-            let _ = prctl::set_pdeathsig(Signal::SIGKILL);
-            let status =
-                unshare(CloneFlags::CLONE_NEWUSER).map_or_else(|error| error as i32, |()| 0);
-            drop(announce);
-            if status == 0 { wait_to_be_killed() } else { status }
-        })
-        .attempt(|| "fork")?;
-        // The child holds the other end until its namespace exists.
-        let _ = ready.read(&mut [0]);
-        let namespace = self.map_and_open(child);
-        let _ = kill(child, Signal::SIGKILL);
-        let _ = waitpid(child, None);
-        namespace
-    }
-
     fn map_and_open(self, process: Pid) -> Result<OwnedFd> {
         let text: String = self
             .ranges()
@@ -106,6 +94,41 @@ impl Ids {
         let path = format!("/proc/{process}/ns/user");
         Ok(File::open(path).attempt(|| "open a new user namespace")?.into())
     }
+}
+
+impl Users {
+    /// A user namespace with this mapping and nobody in it. It belongs to the first of its ids, not to
+    /// root: what the kernel counts for each user (inotify instances, queues, waiting signals) is
+    /// counted for that one then, and no dyno takes it from the others or from the host's root.
+    ///
+    /// # Errors
+    /// When the system refuses user namespaces.
+    pub fn with(ids: Ids) -> Result<Self> {
+        let (mut ready, announce) = io::pipe().attempt(|| "make a pipe")?;
+        let child = sys::fork_into(move || {
+            let made = become_new_users(Uid::from_raw(ids.base));
+            drop(announce);
+            made.map_or(1, |()| wait_to_be_killed())
+        })
+        .attempt(|| "fork")?;
+        // The child holds the other end until its namespace exists.
+        let _ = ready.read(&mut [0]);
+        let namespace = ids.map_and_open(child);
+        let _ = kill(child, Signal::SIGKILL);
+        let _ = waitpid(child, None);
+        Ok(Self { ids, namespace: namespace? })
+    }
+
+    /// Where the runtime finds the namespace.
+    pub fn path(&self) -> PathBuf {
+        format!("/proc/{}/fd/{}", process::id(), self.namespace.as_raw_fd()).into()
+    }
+}
+
+fn become_new_users(owner: Uid) -> io::Result<()> {
+    sys::keep_rights_as(owner)?;
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    Ok(unshare(CloneFlags::CLONE_NEWUSER)?)
 }
 
 fn wait_to_be_killed() -> ! {

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use nix::sys::resource::{Resource, getrlimit};
 use serde_json::{Value, json};
 
 use crate::cgroup::{self, Version};
-use crate::error::{Attempt, Result};
-use crate::ids::{Ids, USER};
+use crate::error::Result;
+use crate::ids::{Ids, USER, Users};
 use crate::protocol::{Limits, Spec, Terminal};
 use crate::seccomp;
 use crate::stage;
@@ -33,16 +32,16 @@ const MASKED: [&str; 13] = [
 const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// The configuration. The root is ready; the process namespace is there; the network namespace is
-/// the runtime's own.
-pub fn configuration(spec: &Spec, ids: Ids, processes: &Path) -> Result<Value> {
+/// The configuration. The root is ready; the process and the user namespace are there; the network
+/// namespace is the runtime's own.
+pub fn configuration(spec: &Spec, users: &Users, processes: &Path) -> Result<Value> {
     let version = cgroup::version()?;
     Ok(json!({
         "ociVersion": "1.0.2",
         "hostname": spec.hostname,
         "root": { "path": stage::ROOT, "readonly": true },
         "mounts": [own_devices()],
-        "process": process(&spec.argv, &spec.env, &spec.cwd, spec.terminal, &spec.limits)?,
+        "process": process(&spec.argv, &spec.env, &spec.cwd, spec.terminal),
         "linux": {
             "namespaces": [
                 { "type": "pid", "path": processes },
@@ -50,10 +49,10 @@ pub fn configuration(spec: &Spec, ids: Ids, processes: &Path) -> Result<Value> {
                 { "type": "uts" },
                 { "type": "mount" },
                 { "type": "cgroup" },
-                { "type": "user" },
+                { "type": "user", "path": users.path() },
             ],
-            "uidMappings": mappings(ids),
-            "gidMappings": mappings(ids),
+            "uidMappings": mappings(users.ids),
+            "gidMappings": mappings(users.ids),
             "cgroupsPath": group(spec),
             "resources": resources(&spec.limits, version),
             "seccomp": seccomp::profile(),
@@ -75,14 +74,9 @@ pub fn group(spec: &Spec) -> String {
     format!("/{}/{}", spec.cgroup_parent, spec.id)
 }
 
-/// A process of the dyno's user, with no right and within its limits.
-pub fn process(
-    argv: &[String],
-    env: &[(String, String)],
-    cwd: &Path,
-    terminal: Terminal,
-    limits: &Limits,
-) -> Result<Value> {
+/// A process of the dyno's user, with no right. Its limits are those it begins with.
+#[must_use]
+pub fn process(argv: &[String], env: &[(String, String)], cwd: &Path, terminal: Terminal) -> Value {
     let env: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut process = json!({
         "user": { "uid": USER, "gid": USER, "umask": 0o022 },
@@ -93,25 +87,12 @@ pub fn process(
         "capabilities": {
             "bounding": [], "effective": [], "inheritable": [], "permitted": [], "ambient": [],
         },
-        "rlimits": [
-            rlimit("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, limits.open_files)?,
-            rlimit("RLIMIT_NPROC", Resource::RLIMIT_NPROC, limits.pids.into())?,
-            rlimit("RLIMIT_CORE", Resource::RLIMIT_CORE, 0)?,
-        ],
     });
     if let Terminal::Pty { columns, rows } = terminal {
         process["terminal"] = json!(true);
         process["consoleSize"] = json!({ "width": columns, "height": rows });
     }
-    Ok(process)
-}
-
-/// A limit, but never above the one that we have ourselves: raising it takes a right that root may
-/// lack.
-fn rlimit(name: &str, resource: Resource, wanted: u64) -> Result<Value> {
-    let (_, hard) = getrlimit(resource).attempt(|| format!("read {name}"))?;
-    let limit = wanted.min(hard);
-    Ok(json!({ "type": name, "soft": limit, "hard": limit }))
+    process
 }
 
 fn mappings(ids: Ids) -> Vec<Value> {

@@ -15,19 +15,19 @@ use nix::mount::{MsFlags, mount};
 
 use self::shown::Shown;
 use crate::error::{Attempt, Result};
-use crate::ids::Ids;
+use crate::ids::{Ids, Users};
 use crate::protocol::{self, Spec};
 use crate::stage;
 use crate::tree::{Access, Root};
 
-/// Puts the root together at [`stage::ROOT`]. Answers the mapping of ids that its files have.
+/// Puts the root together at [`stage::ROOT`]. Answers the users that its files belong to.
 ///
 /// # Errors
 /// When the system refuses a step, or the specification asks for what cannot be.
-pub fn assemble(spec: &Spec) -> Result<Ids> {
+pub fn assemble(spec: &Spec) -> Result<Users> {
     let shown = Shown::take(spec)?;
     shown.attach_slug()?;
-    let ids = shown.ids;
+    let ids = shown.users.ids;
     base(&spec.root, ids)?;
     let root = Root::open(Path::new(stage::ROOT))?;
     if matches!(spec.root, protocol::Root::Host) {
@@ -41,7 +41,7 @@ pub fn assemble(spec: &Spec) -> Result<Ids> {
         root.directory(Path::new(path))?;
     }
     shown.attach_mounts(&root, spec)?;
-    Ok(ids)
+    Ok(shown.users)
 }
 
 /// The lowest layer: empty, or a directory under a layer of our own additions.

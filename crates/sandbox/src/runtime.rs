@@ -8,13 +8,14 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::error::{Attempt, Error, Result};
 use crate::frames;
 use crate::program;
-use crate::protocol::Terminal;
+use crate::protocol::{Limits, Terminal};
 use crate::stage;
 use crate::streams::Streams;
 use crate::sys;
@@ -41,6 +42,8 @@ pub struct Runtime {
     pub program: PathBuf,
     /// The container's name.
     pub id: String,
+    /// What each of its processes may use.
+    pub limits: Limits,
 }
 
 impl Runtime {
@@ -68,6 +71,7 @@ impl Runtime {
     /// Lets the runtime start what the command says, and takes its streams.
     fn launch(&self, mut command: Command, terminal: Terminal, attempt: &str) -> Result<Container> {
         command.args(["--pid-file", PID]);
+        sys::limit(&mut command, &self.limits()?);
         let console = match terminal {
             Terminal::Pty { .. } => Some(listen_for_console(&mut command)?),
             Terminal::Output | Terminal::Pipes => None,
@@ -102,6 +106,21 @@ impl Runtime {
         }
         let said = program::or_status(&complaint(), status);
         Err(Error::Program { attempt: "delete the container".into(), said })
+    }
+
+    /// The container's processes inherit them from the runtime, which need not have the right to change
+    /// those of others. They are never above our own: raising one takes a right that root may lack.
+    fn limits(&self) -> Result<[(Resource, u64); 3]> {
+        let mut limits = [
+            (Resource::RLIMIT_NOFILE, self.limits.open_files),
+            (Resource::RLIMIT_NPROC, self.limits.pids.into()),
+            (Resource::RLIMIT_CORE, 0),
+        ];
+        for (resource, limit) in &mut limits {
+            let (_, hard) = getrlimit(*resource).attempt(|| "read a limit")?;
+            *limit = hard.min(*limit);
+        }
+        Ok(limits)
     }
 
     /// Its own words go to the log; its standard streams are the container's. They are never the

@@ -17,7 +17,7 @@ use crate::error::{Attempt, Error, Result, chain};
 use crate::exec::{self, Guest};
 use crate::frames::Decoder;
 use crate::oci;
-use crate::protocol::{Ending, Event, Exec, Limits, MAX_FRAME, Request, SOCKET, Spec};
+use crate::protocol::{Ending, Event, Exec, MAX_FRAME, Request, SOCKET, Spec};
 use crate::reception::{Heard, Reception, Visitor};
 use crate::record::{self, Lock, RECORD, Record};
 use crate::runtime::Runtime;
@@ -48,7 +48,6 @@ struct Shim {
     reception: Reception,
     visitor: Option<Visitor>,
     state: State,
-    limits: Limits,
     /// Programs beside the dyno's own.
     guests: Vec<Guest>,
     _lock: Lock,
@@ -74,7 +73,6 @@ pub fn live(directory: &Path) -> Result<()> {
         reception,
         visitor: None,
         state,
-        limits: spec.limits,
         guests: Vec::new(),
         _lock: lock,
     };
@@ -236,7 +234,7 @@ impl Shim {
         let number = exec.number;
         let begun = match &self.state {
             State::Running(_) if self.guests.len() < exec::MOST => {
-                Guest::start(&self.runtime, exec, &self.limits)
+                Guest::start(&self.runtime, exec)
             }
             State::Running(_) => Err(Error::Spec("too many programs run beside it".into())),
             State::Over(..) => Err(Error::Spec("the dyno is over".into())),

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, Pid, Uid, fork, seteuid};
 
 /// What to change about a detached mount tree, submounts included.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,12 +141,45 @@ pub fn fork_into(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     }
 }
 
+/// As [`fork_into`], but the child is one of this process's own parent.
+pub fn fork_sibling(body: impl FnOnce() -> i32) -> io::Result<Pid> {
+    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: as in `fork_into`; without a new stack or shared memory the call is a fork. The C
+    // library is not told of it, and keeps nothing that the child would miss.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), 0, 0, 0, 0) };
+    check(pid)?;
+    if pid == 0 {
+        let status = body();
+        // SAFETY: as in `fork_into`.
+        unsafe { libc::_exit(status) }
+    }
+    Ok(Pid::from_raw(i32::try_from(pid).map_err(io::Error::other)?))
+}
+
 /// Has the command begin with no signal blocked, whatever this process blocks. Not every OCI runtime
 /// sees to that for its container.
 pub fn unblock_signals_of(command: &mut Command) {
     let unblock = || SigSet::all().thread_unblock().map_err(io::Error::from);
     // SAFETY: it runs between fork and exec, and does nothing but one system call.
     unsafe { command.pre_exec(unblock) };
+}
+
+/// Has the command begin with these limits, which are not above its starter's own.
+pub fn limit<const N: usize>(command: &mut Command, limits: &[(Resource, u64); N]) {
+    let limits = *limits;
+    let set = move || {
+        limits.iter().try_for_each(|(resource, limit)| Ok(setrlimit(*resource, *limit, *limit)?))
+    };
+    // SAFETY: it runs between fork and exec, and does nothing but system calls.
+    unsafe { command.pre_exec(set) };
+}
+
+/// Acts for another user from here on, with all the rights of root.
+pub fn keep_rights_as(user: Uid) -> io::Result<()> {
+    const NO_SETUID_FIXUP: libc::c_ulong = 1 << 2;
+    // SAFETY: plain numbers.
+    check(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, NO_SETUID_FIXUP) }.into())?;
+    Ok(seteuid(user)?)
 }
 
 /// Sets every signal to its default action, whatever the starter had ignored.

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 
 use crate::error::{Attempt, Result};
-use crate::ids::Ids;
+use crate::ids::{Ids, Users};
 use crate::loop_device;
 use crate::protocol::{Mount, Spec};
 use crate::stage;
@@ -15,8 +15,8 @@ use crate::tree::{Access, Root, detached, move_to};
 
 /// Detached mounts, and the mapping under which their files belong to the dyno.
 pub struct Shown {
-    /// The mapping.
-    pub ids: Ids,
+    /// The dyno's users.
+    pub users: Users,
     slug: Option<OwnedFd>,
     mounts: Vec<OwnedFd>,
 }
@@ -28,21 +28,16 @@ impl Shown {
         if let Some(image) = &spec.slug {
             mount_image(image)?;
         }
-        let own = Ids::own(spec.id_base);
-        let namespace = own.namespace()?;
-        match Self::take_as(spec, own, Some(namespace.as_fd())) {
+        let own = Users::with(Ids::own(spec.id_base))?;
+        match take(spec, Some(own.namespace.as_fd())) {
+            Ok((slug, mounts)) => Ok(Self { users: own, slug, mounts }),
             Err(error) if error.is(Errno::EINVAL) => {
-                Self::take_as(spec, Ids::with_shared_user(spec.id_base), None)
+                let users = Users::with(Ids::with_shared_user(spec.id_base))?;
+                let (slug, mounts) = take(spec, None)?;
+                Ok(Self { users, slug, mounts })
             }
-            other => other,
+            Err(error) => Err(error),
         }
-    }
-
-    fn take_as(spec: &Spec, ids: Ids, namespace: Option<BorrowedFd<'_>>) -> Result<Self> {
-        let take = |path: &Path, access| detached(path, access, namespace);
-        let slug = spec.slug.as_ref().map(|_| take(Path::new(stage::SLUG), Access::Read));
-        let mounts = spec.mounts.iter().map(|mount| take(&mount.source, access(mount)));
-        Ok(Self { ids, slug: slug.transpose()?, mounts: mounts.collect::<Result<_>>()? })
     }
 
     /// Puts the slug where `/app` is layered over it.
@@ -58,6 +53,14 @@ impl Shown {
         }
         Ok(())
     }
+}
+
+/// The slug and the mounts, shown through a user namespace if there is one.
+fn take(spec: &Spec, users: Option<BorrowedFd<'_>>) -> Result<(Option<OwnedFd>, Vec<OwnedFd>)> {
+    let take = |path: &Path, access| detached(path, access, users);
+    let slug = spec.slug.as_ref().map(|_| take(Path::new(stage::SLUG), Access::Read));
+    let mounts = spec.mounts.iter().map(|mount| take(&mount.source, access(mount)));
+    Ok((slug.transpose()?, mounts.collect::<Result<_>>()?))
 }
 
 fn access(mount: &Mount) -> Access {

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "it is part of the tests")]
 #![allow(clippy::cast_possible_truncation, reason = "flags of system calls are small")]
 
+mod bombs;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
@@ -15,6 +17,8 @@ fn main() -> ExitCode {
         ["calls"] => calls(),
         ["hog", megabytes] => hog(megabytes.parse().unwrap()),
         ["forks"] => forks(),
+        ["bomb", name, arguments @ ..] => println!("{}", bombs::set_off(name, arguments)),
+        ["hold", name, arguments @ ..] => hold(name, arguments),
         ["connect", addresses @ ..] => addresses.iter().for_each(|address| connect(address)),
         ["serve", port, answer] => serve(port.parse().unwrap(), answer),
         ["namespaces"] => namespaces(),
@@ -133,6 +137,15 @@ fn forks() {
         assert!(made < 100_000, "nothing stops it");
     }
     println!("{made}");
+}
+
+/// Sets off a bomb and keeps what it has got.
+fn hold(name: &str, arguments: &[&str]) {
+    println!("{}", bombs::set_off(name, arguments));
+    loop {
+        // SAFETY: no arguments.
+        unsafe { libc::pause() };
+    }
 }
 
 fn connect(address: &str) {

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::time::{Duration, Instant};
 
 use sandbox::protocol::Request;
 
-use crate::house::House;
+use crate::house::{Dyno, House};
 
 #[test]
 fn a_memory_hog_is_killed_and_reported() {
@@ -156,6 +157,80 @@ fn shared_memory_is_limited() {
     let (status, text) = house.output(&house.spec("cat /dev/zero > /dev/shm/big"));
     assert_ne!(status, 0);
     assert!(text.contains("No space left") || status == 137, "{status} {text}");
+}
+
+#[test]
+fn what_a_bomb_takes_is_counted_as_the_dynos_memory() {
+    let house = House::build();
+    for bomb in ["memfd", "shared", "messages"] {
+        let mut dyno = house.start(&house.probe(&["bomb", bomb]));
+        let text = dyno.drain();
+        assert_eq!(dyno.expect_exit(), (137, true), "{bomb}: {text}");
+        dyno.forget();
+    }
+}
+
+#[test]
+fn descriptors_and_what_is_behind_them_end_at_a_limit() {
+    let house = House::build();
+    let given = |bomb: &str| {
+        let (status, text) = house.output(&house.probe(&["bomb", bomb]));
+        assert_eq!(status, 0, "{bomb}: {text}");
+        text.trim().parse::<usize>().unwrap()
+    };
+    // The standard streams are three of 1024; a pair of anything takes two.
+    assert_eq!(given("descriptors"), 1021);
+    assert_eq!(given("pipes"), 510);
+    assert!(given("inotify") < 1021);
+    assert!(given("queues") < 100);
+    assert!(given("signals") < 200_000);
+}
+
+#[test]
+fn what_one_dyno_exhausts_another_still_gets() {
+    let house = House::build();
+    for bomb in ["inotify", "queues", "signals"] {
+        let (dyno, taken) = holding(&house, bomb);
+        let (status, text) = house.output(&house.probe(&["bomb", bomb]));
+        assert_eq!((status, text.trim().parse().ok()), (0, Some(taken)), "{bomb}: {text}");
+        end(dyno);
+    }
+}
+
+#[test]
+fn the_buffers_of_connections_are_limited() {
+    let house = House::build();
+    let before = pages_in_tcp();
+    let mut dyno = house.start(&house.probe(&["hold", "connections"]));
+    dyno.expect_running();
+    let mut line = String::new();
+    // It may as well be killed for it.
+    let _ = BufReader::new(dyno.streams().remove(0)).read_line(&mut line);
+    let taken = pages_in_tcp().saturating_sub(before) * 4096;
+    assert!(taken <= 160 << 20, "{} MiB for {line} connections", taken >> 20);
+    end(dyno);
+}
+
+/// Pages in the buffers of all TCP connections of the machine.
+fn pages_in_tcp() -> u64 {
+    let text = fs::read_to_string("/proc/net/sockstat").unwrap();
+    let line = text.lines().find(|line| line.starts_with("TCP:")).unwrap();
+    line.split_whitespace().last().unwrap().parse().unwrap()
+}
+
+/// A dyno that has taken as much as it is given, and how often it was.
+fn holding(house: &House, bomb: &str) -> (Dyno, usize) {
+    let mut dyno = house.start(&house.probe(&["hold", bomb]));
+    dyno.expect_running();
+    let mut line = String::new();
+    BufReader::new(dyno.streams().remove(0)).read_line(&mut line).unwrap();
+    (dyno, line.trim().parse().unwrap())
+}
+
+fn end(mut dyno: Dyno) {
+    dyno.ask(&Request::Kill);
+    dyno.expect_exit();
+    dyno.forget();
 }
 
 /// Fills `/app` and then `/tmp`, and prints how many bytes were taken and the last complaint.

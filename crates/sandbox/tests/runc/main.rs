@@ -2,14 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
+#[path = "../it/execs.rs"]
+mod execs;
 #[path = "../it/fences.rs"]
 mod fences;
+#[path = "../it/files.rs"]
+mod files;
 #[path = "../it/house.rs"]
+#[allow(dead_code, reason = "not all of the tests are here")]
 mod house;
 #[path = "../it/life.rs"]
 mod life;
 #[path = "../it/limits.rs"]
 mod limits;
+#[path = "../it/survival.rs"]
+mod survival;
 
 /// The OCI runtime under test.
 const RUNTIME: &str = "/usr/bin/runc";
