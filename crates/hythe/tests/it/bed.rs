@@ -156,6 +156,7 @@ impl Bed {
         same("interfaces", &given, &self.interfaces(&given))?;
         same("mounts", &BTreeSet::new(), &self.mounts())?;
         same("builds", &BTreeSet::new(), &names(&self.server.data_dir().join("builds")))?;
+        same("repositories of destroyed apps", &BTreeSet::new(), &self.strays()?)?;
         let loops = self.loops();
         if loops > DEVICES * ids.len() {
             return Err(format!("{loops} loop devices for {} dynos", ids.len()));
@@ -182,6 +183,14 @@ impl Bed {
         all.retain(|name| name.starts_with(&prefix));
         all.retain(|name| given.contains(name) || !self.interfaces.contains(name));
         all
+    }
+
+    /// Repositories that no app has (any more).
+    fn strays(&self) -> Result<BTreeSet<String>, String> {
+        let apps = self.api.list("/apps")?;
+        let kept = apps.iter().filter_map(|app| app["id"].as_str()).map(|id| format!("{id}.git"));
+        let kept: BTreeSet<_> = kept.collect();
+        Ok(names(&self.server.data_dir().join("repos")).difference(&kept).cloned().collect())
     }
 
     /// How many loop devices show a file of this server, removed ones included.

@@ -2,6 +2,7 @@
 //! there. The steps are the server's own list: a new one is covered at once, and one that nothing
 //! here reaches any more fails.
 
+use std::fs;
 use std::process::Child;
 
 use model::Step;
@@ -49,8 +50,12 @@ fn begin(bed: &Bed, deed: Deed) -> Result<Option<Child>, String> {
         }
         Deed::Run => api.ask("POST", "/apps/demo/dynos", &json!({"command": "true"})),
         Deed::Destroy => {
-            let doomed = api.ask("POST", "/apps", nothing)?["name"].clone();
-            api.ask("DELETE", &format!("/apps/{}", doomed.as_str().expect("a name")), nothing)
+            let doomed = api.ask("POST", "/apps", nothing)?;
+            let id = doomed["id"].as_str().expect("an id");
+            // As if it had been pushed to.
+            let repository = bed.server.data_dir().join("repos").join(format!("{id}.git"));
+            fs::create_dir_all(repository).expect("a directory");
+            api.ask("DELETE", &format!("/apps/{id}"), nothing)
         }
         Deed::Configure => api.ask("PATCH", "/apps/demo/config-vars", &json!({"GREETING": "ahoy"})),
         Deed::Restart => api.ask("DELETE", "/apps/demo/dynos", nothing),
