@@ -30,6 +30,7 @@ pub(crate) enum Runtime {
 }
 
 /// A dyno's process, as its runtime sees it.
+#[allow(clippy::large_enum_variant, reason = "the small variant is for tests only")]
 pub(crate) enum Process {
     /// Behind a shim.
     Local(shim::Shim),
