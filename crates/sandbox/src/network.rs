@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 
 use nix::sched::{CloneFlags, unshare};
 
-pub use self::firewall::{Reach, ensure_host, ensure_host_with, remove_host};
+pub use self::firewall::{Reach, ensure_host, ensure_host_with, remove_host, tracked_connections};
 use self::route_netlink::Links;
 pub use self::subnet::{Subnet, claim};
 use crate::error::{Attempt, Result};

@@ -67,6 +67,15 @@ pub fn remove_host(run_dir: &Path) -> Result<()> {
     program::output(program::command("nft").args(["-f", "-"]), &script).map(drop)
 }
 
+/// So many connections of one dyno the host keeps track of at one time: an eighth of what it can. A
+/// dyno that could take all would cut off everybody on the machine.
+#[must_use]
+pub fn tracked_connections() -> usize {
+    const FEWEST: usize = 4096;
+    let most = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max").unwrap_or_default();
+    FEWEST.max(most.trim().parse().unwrap_or(0) / 8)
+}
+
 fn table(subnet: &Subnet) -> String {
     subnet.interface_prefix.trim_end_matches('-').to_owned()
 }
@@ -77,10 +86,16 @@ fn rules(subnet: &Subnet, reach: &Reach) -> String {
     let cidr = subnet.cidr();
     let resolvers = resolver_rules(&reach.resolvers);
     let private = private_rule(&reach.private);
+    let connections = tracked_connections();
     format!(
         "table inet {table} {{}}
 delete table inet {table}
 table inet {table} {{
+  set tracked {{
+    type ipv4_addr
+    size 65536
+    flags dynamic
+  }}
   chain arriving {{
     type filter hook prerouting priority raw; policy accept;
     iifname {dynos} fib saddr . iif oif missing drop
@@ -93,6 +108,7 @@ table inet {table} {{
   chain from_dyno {{
     meta nfproto ipv6 drop
     ct state established,related return
+    add @tracked {{ ip saddr ct count over {connections} }} drop
 {resolvers}{private}    ip daddr {{ {NOT_PUBLIC} }} drop
     tcp dport 25 reject with tcp reset
   }}
@@ -105,6 +121,7 @@ table inet {table} {{
     iifname != {dynos} return
     meta nfproto ipv6 drop
     ct state established,related return
+    add @tracked {{ ip saddr ct count over {connections} }} drop
 {resolvers}    drop
   }}
   chain leaving {{

@@ -4,9 +4,11 @@
 #![allow(clippy::cast_possible_truncation, reason = "flags of system calls are small")]
 
 mod bombs;
+mod calls;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::FromRawFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +16,12 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
-        ["calls"] => calls(),
+        ["calls"] => calls::forbidden_ones(),
+        ["entries"] => calls::other_entries(),
+        ["families"] => calls::families(),
+        ["survey"] => calls::survey(),
+        ["programs"] => programs(),
+        ["spoof", address] => spoof(address),
         ["hog", megabytes] => hog(megabytes.parse().unwrap()),
         ["forks"] => forks(),
         ["bomb", name, arguments @ ..] => println!("{}", bombs::set_off(name, arguments)),
@@ -26,90 +33,6 @@ fn main() -> ExitCode {
         other => panic!("no such probe: {other:?}"),
     }
     ExitCode::SUCCESS
-}
-
-/// Makes each forbidden system call with arguments that would be accepted, where that is possible,
-/// and prints its name and the answer.
-fn calls() {
-    for (name, number, [a, b, c, d, e]) in forbidden() {
-        // SAFETY: pointers are to static strings or null; the calls are expected to be refused, and
-        // what they would do if not is to this process alone.
-        let done = unsafe { libc::syscall(number, a, b, c, d, e) };
-        let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-        if done == 0 && name == "clone" {
-            std::process::exit(0);
-        }
-        let answer = match (done, error) {
-            (0.., _) => "done".to_owned(),
-            (_, libc::EPERM) => "EPERM".to_owned(),
-            (_, libc::ENOSYS) => "ENOSYS".to_owned(),
-            (_, other) => format!("error {other}"),
-        };
-        println!("{name}: {answer}");
-    }
-}
-
-type Call = (&'static str, libc::c_long, [usize; 5]);
-
-/// Names, numbers and arguments.
-fn forbidden() -> Vec<Call> {
-    let path = c"/tmp".as_ptr() as usize;
-    let none = 0_usize;
-    let new_user = libc::CLONE_NEWUSER as usize;
-    let child = libc::SIGCHLD as usize;
-    vec![
-        ("mount", libc::SYS_mount, [path, path, none, libc::MS_BIND as usize, 0]),
-        ("umount2", libc::SYS_umount2, [path, 0, 0, 0, 0]),
-        ("pivot_root", libc::SYS_pivot_root, [path, path, 0, 0, 0]),
-        ("chroot", libc::SYS_chroot, [path, 0, 0, 0, 0]),
-        ("unshare", libc::SYS_unshare, [new_user, 0, 0, 0, 0]),
-        ("clone", libc::SYS_clone, [new_user | child, 0, 0, 0, 0]),
-        ("clone3", libc::SYS_clone3, [none, 0, 0, 0, 0]),
-        ("setns", libc::SYS_setns, [0, 0, 0, 0, 0]),
-        ("bpf", libc::SYS_bpf, [0, 0, 0, 0, 0]),
-        ("perf_event_open", libc::SYS_perf_event_open, [0; 5]),
-        ("userfaultfd", libc::SYS_userfaultfd, [0; 5]),
-        ("io_uring_setup", libc::SYS_io_uring_setup, [1, 0, 0, 0, 0]),
-        ("keyctl", libc::SYS_keyctl, [0; 5]),
-        ("add_key", libc::SYS_add_key, [0; 5]),
-        ("request_key", libc::SYS_request_key, [0; 5]),
-        ("kexec_load", libc::SYS_kexec_load, [0; 5]),
-        ("init_module", libc::SYS_init_module, [0; 5]),
-        ("finit_module", libc::SYS_finit_module, [0; 5]),
-        ("open_by_handle_at", libc::SYS_open_by_handle_at, [0; 5]),
-        ("fsopen", libc::SYS_fsopen, [c"tmpfs".as_ptr() as usize, 0, 0, 0, 0]),
-        ("open_tree", libc::SYS_open_tree, [0, path, 1, 0, 0]),
-        ("move_mount", libc::SYS_move_mount, [0; 5]),
-        ("mount_setattr", libc::SYS_mount_setattr, [0; 5]),
-        ("reboot", libc::SYS_reboot, [0; 5]),
-        ("swapon", libc::SYS_swapon, [path, 0, 0, 0, 0]),
-        ("syslog", libc::SYS_syslog, [10, 0, 0, 0, 0]),
-        ("settimeofday", libc::SYS_settimeofday, [0; 5]),
-        ("sethostname", libc::SYS_sethostname, [path, 4, 0, 0, 0]),
-        ("acct", libc::SYS_acct, [0; 5]),
-        ("fanotify_init", libc::SYS_fanotify_init, [0; 5]),
-        (
-            "packet socket",
-            libc::SYS_socket,
-            [libc::AF_PACKET as usize, libc::SOCK_RAW as usize, 0, 0, 0],
-        ),
-        (
-            "raw socket",
-            libc::SYS_socket,
-            [libc::AF_INET as usize, libc::SOCK_RAW as usize, 1, 0, 0],
-        ),
-        ("vsock", libc::SYS_socket, [libc::AF_VSOCK as usize, libc::SOCK_STREAM as usize, 0, 0, 0]),
-        (
-            "alg socket",
-            libc::SYS_socket,
-            [libc::AF_ALG as usize, libc::SOCK_SEQPACKET as usize, 0, 0, 0],
-        ),
-        (
-            "mknod",
-            libc::SYS_mknod,
-            [c"/tmp/device".as_ptr() as usize, libc::S_IFBLK as usize | 0o600, 0x700, 0, 0],
-        ),
-    ]
 }
 
 /// Takes memory and writes to all of it.
@@ -169,6 +92,56 @@ fn serve(port: u16, answer: &str) {
     for connection in listener.incoming() {
         let mut connection = connection.unwrap();
         let _ = connection.write_all(answer.as_bytes());
+    }
+}
+
+/// Sends from an address that is not its own.
+fn spoof(target: &str) {
+    // SAFETY: the structures are the kernel's and outlive the calls.
+    let answer = unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
+        let on: libc::c_int = 1;
+        for option in [libc::IP_FREEBIND, libc::IP_TRANSPARENT] {
+            let size = size_of_val(&on) as u32;
+            let done =
+                libc::setsockopt(socket, libc::IPPROTO_IP, option, (&raw const on).cast(), size);
+            println!("option {option}: {}", outcome(done.into()));
+        }
+        let mut own: libc::sockaddr_in = std::mem::zeroed();
+        own.sin_family = libc::AF_INET as u16;
+        own.sin_addr.s_addr = u32::from_ne_bytes([198, 51, 100, 99]);
+        let size = size_of_val(&own) as u32;
+        println!("bind: {}", outcome(libc::bind(socket, (&raw const own).cast(), size).into()));
+        UdpSocket::from_raw_fd(socket).send_to(b"x", target)
+    };
+    println!("send: {answer:?}");
+}
+
+/// Whether a call was done, or how it was refused.
+fn outcome(done: libc::c_long) -> String {
+    let error = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    match (done, error) {
+        (0.., _) => "done".to_owned(),
+        (_, libc::EPERM) => "EPERM".to_owned(),
+        (_, libc::ENOSYS) => "ENOSYS".to_owned(),
+        (_, other) => format!("error {other}"),
+    }
+}
+
+/// Looks at the programs of all processes again and again, tries to write to each that it has not
+/// seen yet, and says so. Never ends.
+fn programs() {
+    let mut seen = std::collections::HashSet::new();
+    println!("looking");
+    loop {
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let program = entry.path().join("exe");
+            let Ok(name) = std::fs::read_link(&program) else { continue };
+            if seen.insert(name.clone()) {
+                let written = std::fs::OpenOptions::new().write(true).open(&program).is_ok();
+                println!("{} {written}", name.display());
+            }
+        }
     }
 }
 

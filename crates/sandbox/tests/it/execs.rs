@@ -1,7 +1,7 @@
 //! Programs beside a dyno's own.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 
 use sandbox::protocol::{Event, Exec, Request, Terminal};
 
@@ -155,4 +155,52 @@ fn what_cannot_be_run_is_told_and_so_is_one_too_many() {
     assert!(matches!(dyno.next(), Event::ExecFailed { number: 26, .. }));
     drop(all);
     end(dyno);
+}
+
+#[test]
+fn it_has_no_descriptor_of_the_runtime_and_no_working_directory_outside() {
+    let house = House::build();
+    let mut spec = house.probe(&[]);
+    spec.argv = ["/bin/sleep", "1000"].map(str::to_owned).into();
+    let mut dyno = house.start(&spec);
+    dyno.expect_running();
+    let streams = begin(&mut dyno, exec(1, "exec /tmp/probe descriptors", Terminal::Output));
+    assert_eq!(read(&streams[0]), "0\n1\n2\n");
+    assert_eq!(dyno.next(), Event::ExecEnded { number: 1, status: 0 });
+    for number in 3..=12 {
+        let mut outside = exec(number, crate::fences::LOOK_FOR_THE_HOST, Terminal::Output);
+        outside.cwd = format!("/proc/self/fd/{number}").into();
+        dyno.ask(&Request::Exec(outside));
+        match dyno.next() {
+            Event::ExecFailed { .. } => {}
+            Event::ExecBegun { .. } => {
+                assert_eq!(read(&dyno.server().take_fds()[0]), "", "{number}");
+                assert!(matches!(dyno.next(), Event::ExecEnded { .. }));
+            }
+            other => panic!("it did not begin: {other:?}"),
+        }
+    }
+    end(dyno);
+}
+
+#[test]
+fn the_runtime_cannot_be_overwritten_while_it_comes_in() {
+    let house = House::build();
+    let programs = [crate::RUNTIME, env!("CARGO_BIN_EXE_shim-for-tests")];
+    let before = programs.map(|program| std::fs::read(program).unwrap());
+    let mut dyno = house.start(&house.probe(&["programs"]));
+    dyno.expect_running();
+    let mut lines = BufReader::new(dyno.streams().remove(0)).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "looking");
+    for number in 1..=20 {
+        let streams = begin(&mut dyno, exec(number, "exec true", Terminal::Output));
+        assert_eq!(read(&streams[0]), "");
+        assert_eq!(dyno.next(), Event::ExecEnded { number, status: 0 });
+    }
+    end(dyno);
+    let known = ["/tmp/probe false", "/usr/bin/bash false", "/usr/bin/true false"];
+    let strange: Vec<String> = lines.filter(|line| !known.contains(&line.as_str())).collect();
+    assert!(strange.is_empty(), "{strange:?}");
+    let after = programs.map(|program| std::fs::read(program).unwrap());
+    assert!(before == after);
 }

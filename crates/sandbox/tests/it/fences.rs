@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 
-use sandbox::protocol::Request;
+use sandbox::protocol::{Event, Request};
 
 use crate::house::House;
 
@@ -30,7 +30,28 @@ fn forbidden_system_calls_are_refused() {
         .filter(|line| !line.ends_with(": EPERM") && !line.ends_with(": ENOSYS"))
         .collect();
     assert!(allowed.is_empty(), "{allowed:?}");
-    assert!(text.lines().count() > 30);
+    assert!(text.lines().count() > 50);
+}
+
+#[test]
+fn other_entries_into_the_kernel_are_closed() {
+    let house = House::build();
+    let (_, text) = house.output(&house.probe(&["entries"]));
+    let closed = |line: &str| {
+        // Killed for it; no such call; or a kernel that has no such entry.
+        let (_, answer) = line.split_once(": ").unwrap();
+        ["signal 31", "answered -38", "signal 11"].contains(&answer)
+    };
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.lines().all(closed), "{text}");
+}
+
+#[test]
+fn there_are_sockets_for_the_network_and_for_itself_only() {
+    let house = House::build();
+    let (_, text) = house.output(&house.probe(&["families"]));
+    // Local ones (a raw one is one for datagrams), IPv4, IPv6, and the list of interfaces.
+    assert_eq!(text, "1 1\n1 2\n1 3\n1 5\n2 1\n2 2\n10 1\n10 2\n16 2\n16 3\n");
 }
 
 #[test]
@@ -86,6 +107,35 @@ fn processes_of_the_host_and_of_other_dynos_are_not_seen() {
 }
 
 #[test]
+fn environments_of_others_are_not_seen() {
+    let house = House::build();
+    let mut secretive = house.spec("sleep 1000");
+    secretive.env.push(("CONFIG".into(), "s3cret-of-another".into()));
+    let mut other = house.start(&secretive);
+    let pid = other.expect_running();
+    let text = house.shell(&format!(
+        "cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep -q '^HOME=/app' && echo own; \
+         cat /proc/*/environ /proc/{pid}/environ /proc/1/environ 2>/dev/null | grep -ac s3cret; true",
+    ));
+    assert_eq!(text, "own\n0\n");
+    other.ask(&Request::Kill);
+    other.expect_exit();
+    other.forget();
+}
+
+#[test]
+fn no_control_group_is_in_reach() {
+    let house = House::build();
+    let text = house.shell(
+        "grep -c cgroup /proc/self/mountinfo; cut -d: -f3 /proc/self/cgroup | sort -u; \
+         find / -name release_agent -o -name notify_on_release -o -name 'cgroup.*' 2>/dev/null; \
+         for file in /proc/self/oom_score_adj /proc/self/uid_map /proc/self/setgroups; do \
+             echo -1000 2>/dev/null > $file && echo wrote $file; done; true",
+    );
+    assert_eq!(text, "0\n/\n");
+}
+
+#[test]
 fn files_of_the_host_are_not_seen() {
     let house = House::build();
     let secret = house.directory.path().join("secret");
@@ -122,7 +172,8 @@ fn the_machines_knobs_are_covered() {
         "for file in /proc/kcore /proc/keys /proc/timer_list /proc/kallsyms /proc/config.gz; do
              head -c 1 $file 2>/dev/null | wc -c
          done
-         for file in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname \
+         for file in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe \
+             /proc/sys/fs/binfmt_misc/register /proc/sys/user/max_inotify_instances /proc/sys/kernel/hostname \
              /proc/sys/vm/drop_caches /sys/fs/cgroup/memory/memory.limit_in_bytes; do
              echo x 2>/dev/null > $file && echo wrote $file
          done
@@ -154,6 +205,44 @@ fn a_set_user_id_program_gains_nothing() {
     assert!(text.starts_with("1000\n1000\n"), "{text}");
     assert!(!text.contains("uid=0"), "{text}");
 }
+
+#[test]
+fn a_program_with_file_capabilities_gains_nothing() {
+    let house = House::build();
+    let tree = house.directory.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::copy("/bin/grep", tree.join("grep")).unwrap();
+    fs::set_permissions(tree.join("grep"), PermissionsExt::from_mode(0o755)).unwrap();
+    crate::house::give_all_capabilities(&tree.join("grep"));
+    let mut spec = house.spec("/tmp/tree/grep -E '^Cap(Prm|Eff)' /proc/self/status");
+    spec.mounts.push(sandbox::protocol::Mount {
+        source: tree,
+        target: "/tmp/tree".into(),
+        writable: false,
+    });
+    let none = "0000000000000000";
+    assert_eq!(house.output(&spec), (0, format!("CapPrm:\t{none}\nCapEff:\t{none}\n")));
+}
+
+#[test]
+fn no_descriptor_of_the_runtime_leads_out_as_a_working_directory() {
+    let house = House::build();
+    for number in 3..=12 {
+        let mut spec = house.spec(LOOK_FOR_THE_HOST);
+        spec.cwd = format!("/proc/self/fd/{number}").into();
+        let mut dyno = house.start(&spec);
+        // It does not start, or in a place of its own.
+        if matches!(dyno.next(), Event::Running { .. }) {
+            assert_eq!(dyno.drain(), "", "{number}");
+            dyno.expect_exit();
+        }
+        dyno.forget();
+    }
+}
+
+/// Says where the host's files are, when they are above the working directory.
+pub const LOOK_FOR_THE_HOST: &str = "ls -d etc/shadow ../etc/shadow ../../etc/shadow \
+    ../../../etc/shadow ../../../../etc/shadow ../../../../../etc/shadow 2>/dev/null; true";
 
 #[test]
 fn the_hosts_null_device_keeps_its_owner() {

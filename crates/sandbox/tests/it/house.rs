@@ -322,6 +322,19 @@ pub fn resize(master: BorrowedFd<'_>, size: &nix::pty::Winsize) {
     assert_eq!(done, 0);
 }
 
+/// Marks a program as one that gets every capability when it is run.
+#[allow(unsafe_code, reason = "extended attributes have no safe face")]
+pub fn give_all_capabilities(program: &Path) {
+    let path = std::ffi::CString::new(program.to_str().unwrap()).unwrap();
+    // Version 2, effective at once; then what is permitted and what is inheritable, twice 32 bits.
+    let mark: [u32; 5] = [0x0200_0001, u32::MAX, 0, 0x1ff, 0];
+    let size = size_of_val(&mark);
+    let name = c"security.capability".as_ptr();
+    // SAFETY: the strings and the mark, of the size that is passed, outlive the call.
+    let done = unsafe { nix::libc::setxattr(path.as_ptr(), name, mark.as_ptr().cast(), size, 0) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
 impl Drop for Dyno {
     fn drop(&mut self) {
         // A test that failed leaves its dyno running; the dyno ends with its shim.

@@ -11,6 +11,7 @@ mod house;
 mod life;
 mod limits;
 mod network;
+mod runtimes;
 mod survival;
 
 /// The OCI runtime under test.

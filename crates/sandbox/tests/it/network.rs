@@ -104,6 +104,77 @@ fn mail_leaves_by_no_port_25() {
 }
 
 #[test]
+fn it_cannot_send_from_an_address_that_is_not_its_own() {
+    let house = House::build();
+    let outside = Outside::build(&house, &["198.18.10.1"]);
+    let target = format!("{}:7000", outside.addresses[0]);
+    let (_, text) = house.output(&house.probe(&["spoof", &target]));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[1..3], ["option 19: EPERM", "bind: done"], "{text}");
+    assert!(lines[3].starts_with("send: Err"), "{text}");
+    // Even if it could: whoever is in its network with every right is heard from its address only.
+    let mut dyno = house.start(&house.spec("sleep 1000"));
+    let pid = dyno.expect_running().to_string();
+    let inside = |arguments: &[&str]| {
+        let mut command = Command::new("nsenter");
+        let output = command.args(["-t", &pid, "-n"]).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let probe = env!("CARGO_BIN_EXE_probe-for-tests");
+    assert_eq!(inside(&[probe, "connect", &target]), format!("{target}: connected outside\n"));
+    inside(&["ip", "addr", "add", "198.18.10.7/32", "dev", "eth0"]);
+    inside(&["ip", "route", "change", "default", "dev", "eth0", "src", "198.18.10.7"]);
+    assert_eq!(inside(&[probe, "connect", &target]), format!("{target}: TimedOut\n"));
+    end(dyno);
+}
+
+#[test]
+fn connections_that_the_host_keeps_track_of_are_limited() {
+    let house = House::build();
+    let outside = Outside::build(&house, &["198.18.11.1"]);
+    let count = || -> usize {
+        let text = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count").unwrap();
+        text.trim().parse().unwrap()
+    };
+    let before = count();
+    let (_, text) =
+        house.output(&house.probe(&["bomb", "datagrams", &outside.addresses[0], "60000"]));
+    let after = count();
+    assert_eq!(text, "60000\n");
+    let limit = sandbox::network::tracked_connections();
+    assert!(after - before < limit + 2000, "{} of {limit}", after - before);
+}
+
+#[test]
+fn an_address_that_is_used_again_inherits_nothing() {
+    let house = House::build();
+    let (dyno, spec) = serving(&house);
+    let address = SocketAddr::from((spec.network.address, 5000));
+    // A connection that is still open when the dyno ends.
+    let mut open = TcpStream::connect(address).unwrap();
+    open.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    end(dyno);
+    // Its gateway is the one neighbour it ever has.
+    let mut next = house.spec(&format!(
+        "tail -qn +2 /proc/net/tcp /proc/net/udp /proc/net/arp | grep -v '^{} '; \
+         ls -A /app /tmp /var/tmp /dev/shm; echo said; sleep 1000",
+        spec.network.gateway
+    ));
+    next.network = spec.network.clone();
+    next.id_base = spec.id_base;
+    let mut dyno = house.start(&next);
+    dyno.expect_running();
+    let mut said = BufReader::new(dyno.streams().remove(0)).lines().map(Result::unwrap);
+    let said: Vec<String> = said.by_ref().take_while(|line| line != "said").collect();
+    assert_eq!(said, ["/app:", "", "/dev/shm:", "", "/tmp:", "", "/var/tmp:"]);
+    assert_eq!(get(address).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    let mut rest = Vec::new();
+    let _ = open.write(b"for whom?").and_then(|_| open.read_to_end(&mut rest));
+    assert!(rest.is_empty() || rest == b"hello", "what the first had said, and no more");
+    end(dyno);
+}
+
+#[test]
 fn it_has_one_interface_and_no_ipv6() {
     let house = House::build();
     let spec = house.spec("ls /proc/net/dev_snmp6 2>/dev/null; cat /proc/net/if_inet6; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | sort; cat /etc/hosts");
@@ -113,6 +184,23 @@ fn it_has_one_interface_and_no_ipv6() {
     let interfaces = format!("eth0\nlo\n{hosts}");
     assert!(text.ends_with(&interfaces), "{text}");
     assert!(!text.contains("fe80"), "{text}");
+}
+
+#[test]
+fn resolvers_are_reached_at_their_port_only() {
+    let house = House::build();
+    let resolvers =
+        sandbox::network::resolvers::addresses(&sandbox::network::resolvers::configuration());
+    let Some(resolver) = resolvers.first() else { panic!("this machine has no resolver") };
+    // Whether it answers is not ours to say; whether the host lets it through is.
+    let reached = |address: &str| {
+        TcpStream::connect_timeout(&address.parse().unwrap(), Duration::from_secs(3)).is_ok()
+    };
+    let at = |port: u16| format!("{resolver}:{port}");
+    let (_, text) = house.output(&house.probe(&["connect", &at(53), &at(54)]));
+    let answers: Vec<&str> = text.lines().collect();
+    assert_eq!(answers[0].contains(": connected"), reached(&at(53)), "{text}");
+    assert_eq!(answers[1], format!("{}: TimedOut", at(54)));
 }
 
 #[test]
