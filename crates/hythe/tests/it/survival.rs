@@ -31,7 +31,7 @@ const started = Date.now();
 let count = 0;
 http.createServer((request, response) => {
   count += 1;
-  console.log(`request ${count}`);
+  console.log(`request ${count} ${request.url}`);
   const answer = () => response.end(`${started} ${process.env.DYNO}\\n`);
   request.url === '/slow' ? setTimeout(answer, 6000) : answer();
 }).listen(process.env.PORT);
@@ -74,10 +74,14 @@ fn killing_the_server_loses_no_dyno_no_release_and_no_history() {
 
 #[test]
 fn stopping_the_server_lets_a_request_in_flight_finish() {
-    let (mut server, _person) = deployed();
+    let (mut server, person) = deployed();
     let mut socket = TcpStream::connect(server.address()).expect("connect");
     let request = "GET /slow HTTP/1.1\r\nHost: demo.localhost\r\nConnection: close\r\n\r\n";
     socket.write_all(request.as_bytes()).expect("sent");
+    wait::until("the request's arrival at the app", PATIENCE, || {
+        let lines = person.heroku(&["logs", "-a", "demo", "--source", "app"]);
+        if lines.contains("/slow") { Ok(()) } else { Err(lines) }
+    });
     std::thread::scope(|scope| {
         let answer = scope.spawn(move || {
             let mut text = String::new();
