@@ -15,6 +15,7 @@ mod log_tail;
 mod login;
 mod machine;
 mod memory;
+mod neighbour;
 mod one_offs;
 mod pty;
 mod release_phase;
