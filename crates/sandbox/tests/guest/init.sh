@@ -4,7 +4,7 @@
 if [ ! -e /moved ]; then
     /bin/busybox mkdir -p /new
     /bin/busybox mount -t tmpfs -o mode=755,size=90% new /new
-    for entry in bin sbin lib lib64 usr etc var init it; do /bin/busybox cp -a /$entry /new/; done
+    for entry in bin sbin lib lib64 usr etc var init it helpers; do /bin/busybox cp -a /$entry /new/; done
     /bin/busybox mkdir -p /new/proc /new/sys /new/dev /new/tmp /new/run /new/root /new/home
     /bin/busybox touch /new/moved
     exec /bin/busybox switch_root /new /init
@@ -17,7 +17,7 @@ mount -t devtmpfs dev /dev
 mount -t tmpfs -o mode=755 run /run
 busybox mount --make-rshared /
 mount -t cgroup2 none /sys/fs/cgroup
-for module in virtio_pci virtio_blk loop overlay squashfs veth dummy nf_tables nft_ct nft_masq \
+for module in virtio_pci virtio_blk loop overlay squashfs veth dummy nf_tables nft_ct nft_connlimit nft_masq \
     nft_chain_nat nft_fib_inet nft_fib_ipv4 nft_fib_ipv6 nft_reject_inet; do
     busybox modprobe $module
 done
@@ -27,8 +27,8 @@ mkfs.ext4 -q -F /dev/vda
 mount /dev/vda /tmp
 chmod 1777 /tmp
 helpers=$(cat /etc/helpers)
-mkdir /tmp/helpers
-cp "$helpers"/*-for-tests /tmp/helpers
+mkdir -p /tmp/helpers "$helpers"
+cp /helpers/* /tmp/helpers
 mount --bind /tmp/helpers "$helpers"
 
 # An address of the machine's own, that dynos must not reach.
