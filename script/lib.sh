@@ -29,7 +29,7 @@ packages() {
 
 # What the server needs on its machine.
 server_packages() {
-  packages crun squashfs-tools nftables iproute2 ca-certificates python3-venv build-essential curl
+  packages crun squashfs-tools e2fsprogs nftables iproute2 ca-certificates python3-venv build-essential curl
   command -v git >/dev/null || packages git
   command -v node >/dev/null && command -v npm >/dev/null || packages nodejs npm
   command -v cargo >/dev/null || fail "The Rust toolchain is missing: see https://rustup.rs"

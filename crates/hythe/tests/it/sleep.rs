@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use testkit::http::{ask, get};
 use testkit::{Person, Server, wait};
 
-use crate::binary;
+use crate::small_app;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -17,19 +17,7 @@ require('http').createServer((request, response) => response.end(began)).listen(
 ";
 
 fn deployed(settings: &str) -> (Server, Person) {
-    let server = Server::start_with(binary(), settings);
-    let person = server.person();
-    let _created = person.heroku(&["create", "demo"]);
-    let files = [
-        ("server.js", WEB),
-        ("package.json", r#"{"name":"small","version":"1.0.0"}"#),
-        ("Procfile", "web: node server.js\nworker: sleep 1000000\n"),
-    ];
-    let dir = person.app("small", &files);
-    let remote = format!("https://localhost:{}/demo.git", server.address().port());
-    let pushed = person.run(&dir, "git", &["push", "-q", remote.as_str(), "main"]);
-    assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
-    (server, person)
+    small_app::deployed_with_worker(settings, WEB)
 }
 
 fn body(server: &Server) -> String {

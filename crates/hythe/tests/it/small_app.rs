@@ -6,6 +6,8 @@ use std::time::Duration;
 use testkit::http::get;
 use testkit::{Person, Server, wait};
 
+use crate::binary;
+
 /// How long anything of these journeys may take.
 pub const PATIENCE: Duration = Duration::from_secs(45);
 
@@ -31,6 +33,22 @@ pub fn created(person: &Person, procfile: &str) -> PathBuf {
     let dir = person.app("small", &files);
     let _created = person.heroku(&["create", "demo"]);
     dir
+}
+
+/// A server with these settings and `demo` on it: `web` as its server, and a worker that only waits.
+#[track_caller]
+pub fn deployed_with_worker(settings: &str, web: &str) -> (Server, Person) {
+    let server = Server::start_with(binary(), settings);
+    let person = server.person();
+    let _created = person.heroku(&["create", "demo"]);
+    let files = [
+        ("server.js", web),
+        ("package.json", r#"{"name":"small","version":"1.0.0"}"#),
+        ("Procfile", "web: node server.js\nworker: sleep 1000000\n"),
+    ];
+    let dir = person.app("small", &files);
+    let _transcript = push(&server, &person, &dir);
+    (server, person)
 }
 
 /// Pushes `dir` to `demo`; gives what git said.
