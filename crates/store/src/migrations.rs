@@ -9,6 +9,11 @@ pub(crate) const ALL: &[&str] = &[
     include_str!("../migrations/0001_start.sql"),
     include_str!("../migrations/0002_features.sql"),
     include_str!("../migrations/0003_waiting_dynos.sql"),
+    include_str!("../migrations/0004_certificates.sql"),
+    include_str!("../migrations/0005_traffic.sql"),
+    include_str!("../migrations/0006_drains.sql"),
+    include_str!("../migrations/0007_log_rules.sql"),
+    include_str!("../migrations/0008_one_offs.sql"),
 ];
 
 /// Brings the database to the newest schema. The write lock keeps a second server out meanwhile.

@@ -1,0 +1,1 @@
+-- Certificates of domains (SNI endpoints) and automatic certificates.

@@ -1,0 +1,1 @@
+-- What the router saw, by minute and by hour.

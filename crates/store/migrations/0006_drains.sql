@@ -1,0 +1,1 @@
+-- Log drains and telemetry drains.

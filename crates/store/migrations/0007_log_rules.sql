@@ -1,0 +1,1 @@
+-- Rules on log streams: what to tell whom when a line matches.

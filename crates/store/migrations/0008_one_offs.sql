@@ -1,0 +1,1 @@
+-- One-off dynos that wait, and what else they need.
