@@ -53,6 +53,7 @@ pub async fn switch(
                 let line = format!("Feature {} {word} by user {}", feature.name(), who.email);
                 control.announce(tx, app.id, vec![line]);
                 tx.poke(Poke::Dynos);
+                tx.poke(Poke::Routes);
             }
             one(tx, &app, feature)
         })

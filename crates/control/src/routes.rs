@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::domain::Domain;
-use model::routes::{AppRoute, RoutingTable, WebState, WebView};
-use model::{App, AppId, ConfigVars};
-use store::{Poke, Reader, apps, domains};
+use model::feature::Features;
+use model::routes::{AppRoute, Choice, DynoConnections, RoutingTable, WebState, WebView};
+use model::{App, AppId, ConfigVars, Feature};
+use store::{Poke, Reader, apps, domains, features};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,8 @@ pub struct RoutedApp {
     pub error_page_url: Option<String>,
     /// `MAINTENANCE_PAGE_URL`.
     pub maintenance_page_url: Option<String>,
+    /// Its features.
+    pub features: Features,
 }
 
 /// Merges what is stored and what runs. An app that the dyno manager has not looked at yet has no
@@ -60,6 +63,8 @@ pub fn table(
             maintenance: routed.app.maintenance,
             error_page_url: routed.error_page_url.clone(),
             maintenance_page_url: routed.maintenance_page_url.clone(),
+            choice: choice(&routed.features),
+            connections: connections(&routed.features),
         };
         routes.insert(routed.app.id, Arc::new(route));
     }
@@ -73,6 +78,17 @@ pub fn table(
         };
     }
     table
+}
+
+fn choice(features: &Features) -> Choice {
+    if features.has(Feature::HttpSessionAffinity) { Choice::Session } else { Choice::Random }
+}
+
+fn connections(features: &Features) -> DynoConnections {
+    if features.has(Feature::HttpDisableKeepaliveToDyno) {
+        return DynoConnections::OnePerRequest;
+    }
+    DynoConnections::Kept
 }
 
 /// Publishes a new table whenever something stored or running changes, until cancelled.
@@ -118,11 +134,13 @@ async fn read(control: &Control) -> Option<Stored> {
 }
 
 fn from(db: &Reader<'_>) -> Result<Stored> {
+    let mut features = features::all(db)?;
     let routed = |app: App| {
         let config = apps::config(db, app.id)?.unwrap_or_default();
         Ok(RoutedApp {
             error_page_url: page(&config, "ERROR_PAGE_URL"),
             maintenance_page_url: page(&config, "MAINTENANCE_PAGE_URL"),
+            features: features.remove(&app.id).unwrap_or_default(),
             app,
         })
     };

@@ -16,6 +16,10 @@ pub enum Feature {
     RuntimeDynoMetadata,
     /// An idle dyno is frozen in place before it is stopped.
     DynoSuspend,
+    /// The router opens a connection to a dyno for each request.
+    HttpDisableKeepaliveToDyno,
+    /// A visitor stays with the dyno that answered first.
+    HttpSessionAffinity,
 }
 
 /// How ready a feature is. The official client lists `General` under `features`, others under
@@ -41,8 +45,14 @@ impl Stage {
 
 impl Feature {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 4] =
-        [Self::DynoSuspend, Self::LogRuntimeMetrics, Self::Preboot, Self::RuntimeDynoMetadata];
+    pub const ALL: [Self; 6] = [
+        Self::DynoSuspend,
+        Self::HttpDisableKeepaliveToDyno,
+        Self::HttpSessionAffinity,
+        Self::LogRuntimeMetrics,
+        Self::Preboot,
+        Self::RuntimeDynoMetadata,
+    ];
 
     /// Its name, such as `preboot`.
     #[must_use]
@@ -52,6 +62,8 @@ impl Feature {
             Self::LogRuntimeMetrics => "log-runtime-metrics",
             Self::RuntimeDynoMetadata => "runtime-dyno-metadata",
             Self::DynoSuspend => "dyno-suspend",
+            Self::HttpDisableKeepaliveToDyno => "http-disable-keepalive-to-dyno",
+            Self::HttpSessionAffinity => "http-session-affinity",
         }
     }
 
@@ -63,6 +75,8 @@ impl Feature {
             Self::LogRuntimeMetrics => "Log Runtime Metrics",
             Self::RuntimeDynoMetadata => "Runtime Dyno Metadata",
             Self::DynoSuspend => "Dyno Suspend",
+            Self::HttpDisableKeepaliveToDyno => "Disable Keepalive to Dyno",
+            Self::HttpSessionAffinity => "HTTP Session Affinity",
         }
     }
 
@@ -78,6 +92,12 @@ impl Feature {
                 "Tell dynos about their app, release and slug by HEROKU_ variables"
             }
             Self::DynoSuspend => "Freeze an idle dyno in place and wake it within milliseconds",
+            Self::HttpDisableKeepaliveToDyno => {
+                "Open a new connection to the dyno for each request instead of keeping it"
+            }
+            Self::HttpSessionAffinity => {
+                "Send a visitor's requests to the dyno that answered the first one"
+            }
         }
     }
 
@@ -88,6 +108,8 @@ impl Feature {
             Self::Preboot => Some("preboot"),
             Self::LogRuntimeMetrics => Some("log-runtime-metrics"),
             Self::RuntimeDynoMetadata => Some("dyno-metadata"),
+            Self::HttpDisableKeepaliveToDyno => Some("http-routing"),
+            Self::HttpSessionAffinity => Some("session-affinity"),
             Self::DynoSuspend => None,
         }
     }
@@ -96,8 +118,11 @@ impl Feature {
     #[must_use]
     pub const fn stage(self) -> Stage {
         match self {
-            Self::Preboot => Stage::General,
-            Self::LogRuntimeMetrics | Self::RuntimeDynoMetadata | Self::DynoSuspend => Stage::Beta,
+            Self::Preboot | Self::HttpSessionAffinity => Stage::General,
+            Self::LogRuntimeMetrics
+            | Self::RuntimeDynoMetadata
+            | Self::DynoSuspend
+            | Self::HttpDisableKeepaliveToDyno => Stage::Beta,
         }
     }
 

@@ -169,6 +169,26 @@ pub struct WebView {
     pub backends: Arc<[Arc<Backend>]>,
 }
 
+/// How a dyno is chosen for a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// At random, each time.
+    #[default]
+    Random,
+    /// A visitor stays with the dyno that a cookie of the router's names (`http-session-affinity`).
+    Session,
+}
+
+/// What becomes of a connection to a dyno after a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DynoConnections {
+    /// It is kept for the next request.
+    #[default]
+    Kept,
+    /// It is closed (`http-disable-keepalive-to-dyno`).
+    OnePerRequest,
+}
+
 /// Everything the router must know of one app.
 #[derive(Clone, Debug)]
 pub struct AppRoute {
@@ -184,6 +204,10 @@ pub struct AppRoute {
     pub error_page_url: Option<String>,
     /// `MAINTENANCE_PAGE_URL`.
     pub maintenance_page_url: Option<String>,
+    /// How a dyno is chosen.
+    pub choice: Choice,
+    /// Whether connections to its dynos are kept.
+    pub connections: DynoConnections,
 }
 
 /// What a host name leads to.

@@ -65,7 +65,14 @@ async fn features(platform: &Platform) {
     let list = platform.good("GET", "/apps/demo/features", Value::Null).await;
     let rows = list.as_array().expect("a list");
     let names: Vec<_> = rows.iter().map(|row| row["name"].as_str().expect("a name")).collect();
-    let all = ["dyno-suspend", "log-runtime-metrics", "preboot", "runtime-dyno-metadata"];
+    let all = [
+        "dyno-suspend",
+        "http-disable-keepalive-to-dyno",
+        "http-session-affinity",
+        "log-runtime-metrics",
+        "preboot",
+        "runtime-dyno-metadata",
+    ];
     assert_eq!(names, all);
     for row in rows {
         assert_eq!(row["enabled"], row["name"] == "preboot");

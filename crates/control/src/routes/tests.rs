@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use model::DynoId;
+use model::feature::Switch;
 use model::routes::{Backend, Target};
 use tokio::sync::mpsc;
 
@@ -51,8 +52,25 @@ async fn the_table_merges_domains_apps_and_views() {
     assert!(matches!(table.lookup("three.localhost"), Target::Unknown));
     let Target::App(route) = table.lookup("one.localhost") else { panic!("no route") };
     assert!(route.maintenance);
+    assert_eq!(route.choice, Choice::Random);
+    assert_eq!(route.connections, DynoConnections::Kept);
     assert_eq!(route.error_page_url.as_deref(), Some("https://x/y"));
     assert_eq!(route.web.backends.len(), 1);
+}
+
+#[tokio::test]
+async fn the_table_says_which_features_of_the_router_an_app_has() {
+    let lab = Lab::new().await;
+    let one = lab.app("one").await;
+    for name in ["http-session-affinity", "http-disable-keepalive-to-dyno"] {
+        let switched =
+            crate::features::switch(&lab.control, &lab.who, one.id, name, Switch::On).await;
+        switched.expect("switched");
+    }
+    let table = table(&stored(&lab).await, &HashMap::new(), &[]);
+    let Target::App(route) = table.lookup("one.localhost") else { panic!("no route") };
+    assert_eq!(route.choice, Choice::Session);
+    assert_eq!(route.connections, DynoConnections::OnePerRequest);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use model::routes::{AppRoute, Backend, RoutingTable, WebState, WebView};
+use model::routes::{AppRoute, Backend, Choice, DynoConnections, RoutingTable, WebState, WebView};
 use model::{AppId, DynoId, LogEntry, LogSink};
 use router::{Config, Drained, Handover, Limits, Listen, Routes, Running, Timeouts, Tls};
 use tokio::sync::mpsc;
@@ -125,6 +125,8 @@ impl Rig {
             maintenance: false,
             error_page_url: None,
             maintenance_page_url: None,
+            choice: Choice::Random,
+            connections: DynoConnections::Kept,
         }
     }
 
