@@ -16,6 +16,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 
 use crate::private_files;
@@ -40,12 +41,12 @@ pub fn ca(data_dir: &Path) -> anyhow::Result<String> {
     read(&data_dir.join("tls/ca.pem"))
 }
 
-/// The TLS configuration of the platform's own names. Makes what is missing; renews the leaf when
+/// The certificate of the platform's own names. Makes what is missing; renews the leaf when
 /// two thirds of its life are over or the names have changed.
 ///
 /// # Errors
 /// When a file cannot be read or written, or holds something else.
-pub fn ensure(data_dir: &Path, domain: &str) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+pub fn ensure(data_dir: &Path, domain: &str) -> anyhow::Result<Arc<CertifiedKey>> {
     let dir = data_dir.join("tls");
     private_files::directory(&dir)?;
     ensure_ca(&dir)?;
@@ -53,7 +54,7 @@ pub fn ensure(data_dir: &Path, domain: &str) -> anyhow::Result<Arc<rustls::Serve
     if !leaf_is_good(&dir, &names) {
         make_leaf(&dir, names)?;
     }
-    server_config(&dir)
+    certified_key(&dir)
 }
 
 fn names(domain: &str) -> Vec<String> {
@@ -117,21 +118,13 @@ fn params(common_name: &str, days: i64) -> CertificateParams {
     params
 }
 
-fn server_config(dir: &Path) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+fn certified_key(dir: &Path) -> anyhow::Result<Arc<CertifiedKey>> {
     let chain = CertificateDer::pem_file_iter(dir.join("server.pem"))
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .context("read the server's certificate")?;
     let key =
         PrivateKeyDer::from_pem_file(dir.join("server.key")).context("read the server's key")?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .context("choose TLS versions")?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("use the server's certificate")?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    router::certified_key(chain, key).context("use the server's certificate")
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

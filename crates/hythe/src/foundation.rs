@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -25,8 +24,8 @@ pub struct Foundation {
     pub settings: Settings,
     /// The verbs, with database, blobs, outputs and the way into the log.
     pub control: Control,
-    /// The platform's certificate.
-    pub tls: Arc<rustls::ServerConfig>,
+    /// The certificates that the router shows.
+    pub certificates: router::Certificates,
     /// The first account and its token, when this start has made it.
     pub first_account: Option<(String, Secret)>,
     public: Public,
@@ -48,7 +47,9 @@ impl Foundation {
     pub async fn lay(settings: Settings, logs: LogSink) -> anyhow::Result<Self> {
         run_directory(&settings)?;
         let public = public(&settings)?;
-        let tls = certificates::ensure(&settings.data_dir, &settings.domain)?;
+        let platform = certificates::ensure(&settings.data_dir, &settings.domain)?;
+        let certificates = router::Certificates::new(router::CertificateTable::new(platform))
+            .context("prepare TLS")?;
         let control = open(&settings, &public, logs)?;
         let first = control::accounts::ensure_first(&control, &settings.owner)
             .await
@@ -57,7 +58,7 @@ impl Foundation {
         if let (Some((_, token)), Some(path)) = (&first_account, &settings.token_file) {
             private_files::write(path, token.reveal().as_bytes())?;
         }
-        Ok(Self { settings, control, tls, first_account, public })
+        Ok(Self { settings, control, certificates, first_account, public })
     }
 
     /// `http://localhost:8300`.

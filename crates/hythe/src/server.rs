@@ -194,7 +194,7 @@ fn start_router(
     wake: mpsc::Sender<AppId>,
     handover: mpsc::Sender<Handover>,
 ) -> anyhow::Result<Running> {
-    let tls = Tls::Sniffed(foundation.tls.clone());
+    let tls = Tls::Sniffed(foundation.certificates.clone());
     let listen = |&addr: &SocketAddr| Listen { addr, tls: tls.clone() };
     let listen = foundation.settings.listen.iter().map(listen).collect();
     let mut config = router::Config::new(listen, wake);

@@ -230,6 +230,9 @@ pub struct RoutingTable {
     pub wildcards: HashMap<Box<str>, Arc<AppRoute>>,
     /// Host names of the platform itself.
     pub platform: HashSet<Box<str>>,
+    /// What a certificate authority is answered at `/.well-known/acme-challenge/TOKEN` of a host, by
+    /// `host/TOKEN` (RFC 8555, 8.3).
+    pub challenges: HashMap<Box<str>, Arc<str>>,
 }
 
 impl RoutingTable {

@@ -6,11 +6,12 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::AppId;
 use tokio::sync::mpsc;
+
+use crate::certificates::Certificates;
 
 /// Everything `start` needs to know besides routes, logs and the way to the platform.
 #[derive(Clone)]
@@ -53,9 +54,9 @@ pub enum Tls {
     /// Plain HTTP only.
     Off,
     /// TLS if the connection's first byte is that of a TLS handshake, else plain HTTP.
-    Sniffed(Arc<rustls::ServerConfig>),
+    Sniffed(Certificates),
     /// TLS only.
-    Required(Arc<rustls::ServerConfig>),
+    Required(Certificates),
 }
 
 /// How long the router waits (platform behaviour 2.1, 2.2; Heroku, "HTTP Routing").

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use model::routes::Target;
@@ -11,6 +12,7 @@ use tokio_util::sync::WaitForCancellationFuture;
 
 use crate::answer;
 use crate::buffer::BASE;
+use crate::challenges;
 use crate::head::request::{self, Afterwards, Origin, Refusal, Request, Verb};
 use crate::head::{MAX_REQUEST_HEAD, Scan};
 use crate::outgoing::Outgoing;
@@ -110,6 +112,10 @@ impl Connection {
             Ok(read) => read,
             Err(refusal) => return self.refuse(refusal).await,
         };
+        if let Some(text) = self.challenge(length, &request) {
+            self.client.input.skip(length);
+            return challenges::say(self, &request, &text).await;
+        }
         match self.way(&request) {
             // The platform reads the head itself.
             Way::Platform => Next::Platform,
@@ -197,6 +203,12 @@ impl Connection {
         let dice = &mut *self.thread.dice.borrow_mut();
         let request = request::read(raw, &self.origin, dice, head.bytes())?;
         Ok((request, head))
+    }
+
+    /// What a certificate authority is to hear.
+    fn challenge(&self, length: usize, request: &Request) -> Option<Arc<str>> {
+        let head = &self.client.input.raw()[..length];
+        challenges::answer_to(head, request, &self.thread.routes.peek())
     }
 
     fn way(&self, request: &Request) -> Way {

@@ -16,6 +16,8 @@ mod admission;
 mod answer;
 mod body;
 mod buffer;
+mod certificates;
+mod challenges;
 mod chunks;
 mod config;
 mod connection;
@@ -39,6 +41,7 @@ mod thread;
 mod timer;
 mod transfer;
 
+pub use certificates::{CertificateTable, Certificates, certified_key};
 pub use config::{Config, Handover, Limits, Listen, Timeouts, Tls};
 pub use routes::Routes;
 pub use start::{Drained, Running, StartError, start};

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ProtocolVersion;
@@ -110,18 +109,18 @@ async fn greet(
 }
 
 async fn shake_hands(tls: &Tls, stream: TcpStream) -> io::Result<Socket> {
-    let config = match tls {
+    let certificates = match tls {
         Tls::Off => return Ok(Socket::Plain(stream)),
-        Tls::Sniffed(config) => {
+        Tls::Sniffed(certificates) => {
             let mut first = [0];
             stream.peek(&mut first).await?;
             if first[0] != HANDSHAKE {
                 return Ok(Socket::Plain(stream));
             }
-            config
+            certificates
         }
-        Tls::Required(config) => config,
+        Tls::Required(certificates) => certificates,
     };
-    let stream = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
+    let stream = TlsAcceptor::from(certificates.server().clone()).accept(stream).await?;
     Ok(Socket::Tls(Box::new(stream)))
 }

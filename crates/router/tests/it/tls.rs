@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use router::{Handover, Tls};
+use router::{CertificateTable, Certificates, Handover, Tls};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::rig::{Dyno, HOST, PATIENCE, Rig, Setup, Stream, Wire, field, get};
 
@@ -25,19 +25,15 @@ struct Secure {
     _dyno: Dyno,
 }
 
-fn certificate() -> (ServerConfig, ClientConfig) {
+fn certificate() -> (Certificates, ClientConfig) {
     let made = rcgen::generate_simple_self_signed([HOST.to_owned()]).unwrap();
     let certificate: CertificateDer<'static> = made.cert.der().clone();
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let server = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key.into())
-        .unwrap();
+    let key = router::certified_key(vec![certificate], key.into()).unwrap();
+    let server = Certificates::new(CertificateTable::new(key)).unwrap();
     let client = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -46,9 +42,9 @@ fn certificate() -> (ServerConfig, ClientConfig) {
     (server, client)
 }
 
-fn secure(wrap: fn(Arc<ServerConfig>) -> Tls) -> Secure {
+fn secure(wrap: fn(Certificates) -> Tls) -> Secure {
     let (server, client) = certificate();
-    let setup = Setup { tls: wrap(Arc::new(server)), ..Setup::default() };
+    let setup = Setup { tls: wrap(server), ..Setup::default() };
     let (rig, dyno) = Rig::serving_with(setup, |wire| {
         while let Some((head, body)) = wire.request() {
             let proto = field(&head, "x-forwarded-proto").unwrap();
