@@ -43,16 +43,49 @@ const PACKS: &[(&str, &[Embedded])] = embedded! {
 /// One buildpack of a build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Buildpack {
-    /// As people write it: `heroku/nodejs`.
+    /// As it is shown to people: `heroku/nodejs`, or an address without its password.
     pub name: String,
-    /// Its directory, below the one that holds all.
-    pub dir: String,
+    /// Where it is.
+    pub origin: Origin,
+}
+
+/// Where a buildpack is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It comes with the platform: its directory, below the one that holds all.
+    BuiltIn(&'static str),
+    /// A git repository.
+    Git {
+        /// Its address.
+        url: String,
+        /// A branch, tag or commit; the repository's own choice without.
+        reference: Option<String>,
+    },
+    /// A tar.gz archive.
+    Archive(String),
+}
+
+impl Buildpack {
+    /// The line that tells the driver: kind, name, place and reference, with tabs between. None of
+    /// them holds white space ([`resolve`] sees to it).
+    #[must_use]
+    pub fn line(&self) -> String {
+        let (kind, place, reference) = match &self.origin {
+            Origin::BuiltIn(dir) => ("built-in", *dir, ""),
+            Origin::Git { url, reference } => {
+                ("git", url.as_str(), reference.as_deref().unwrap_or_default())
+            }
+            Origin::Archive(url) => ("archive", url.as_str(), ""),
+        };
+        format!("{kind}\t{}\t{place}\t{reference}\n", self.name)
+    }
 }
 
 /// A buildpack that a build cannot use. The text is shown to people.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "custom buildpacks are not built yet: {0} cannot be fetched. Available are {list}.",
+    "buildpack {0} is not known. Name an https:// address of a git repository (with #branch if you \
+     like) or of a .tgz archive, or one of {list}.",
     list = names().join(", ")
 )]
 pub struct Unavailable(pub String);
@@ -69,10 +102,11 @@ pub fn names() -> Vec<String> {
     all().into_iter().map(|pack| pack.name).collect()
 }
 
-/// The buildpack that a person set as `reference`: its name, or the address of Heroku's own.
+/// The buildpack that a person set as `reference`: the name of a built-in one, the address of Heroku's
+/// own of that name, or the address of any other.
 ///
 /// # Errors
-/// When it is not one of the built-in ones.
+/// When it is neither.
 pub fn resolve(reference: &str) -> Result<Buildpack, Unavailable> {
     let reference = reference.trim();
     let short = reference.strip_prefix("urn:buildpack:").unwrap_or(reference);
@@ -84,7 +118,47 @@ pub fn resolve(reference: &str) -> Result<Buildpack, Unavailable> {
         .and_then(|rest| rest.strip_suffix(".tgz"));
     let name = git.or(archive).or_else(|| short.strip_prefix("heroku/")).unwrap_or_default();
     let found = PACKS.iter().find(|(dir, _)| *dir == name);
-    found.map(|(dir, _)| built_in(dir)).ok_or_else(|| Unavailable(reference.to_owned()))
+    let pack = found.map(|(dir, _)| built_in(dir)).or_else(|| elsewhere(short));
+    pack.ok_or_else(|| Unavailable(without_password(reference)))
+}
+
+/// A buildpack that must be fetched. Only from the network: an address never means a file of this
+/// machine, or a program to run.
+fn elsewhere(address: &str) -> Option<Buildpack> {
+    let is_plain = |text: &str| !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let (scheme, rest) = address.split_once("://").filter(|_| is_plain(address))?;
+    if rest.is_empty() || !["https", "http", "git"].contains(&scheme) {
+        return None;
+    }
+    let name = without_password(address);
+    let (url, reference) = match address.split_once('#') {
+        Some((url, reference)) => (url, Some(reference).filter(|text| !text.is_empty())),
+        None => (address, None),
+    };
+    if scheme != "git" && is_archive(url) {
+        return Some(Buildpack { name, origin: Origin::Archive(url.to_owned()) });
+    }
+    // A reference that begins with a dash would be an option of git's.
+    let reference = match reference {
+        Some(text) if text.starts_with('-') => return None,
+        other => other.map(str::to_owned),
+    };
+    Some(Buildpack { name, origin: Origin::Git { url: url.to_owned(), reference } })
+}
+
+fn is_archive(url: &str) -> bool {
+    let path = url.split('?').next().unwrap_or(url);
+    [".tgz", ".tar.gz"].iter().any(|end| path.ends_with(end))
+}
+
+/// `https://user:password@host/x` as `https://host/x`: transcripts are read by many.
+fn without_password(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{host}{}", &rest[end..]),
+        None => address.to_owned(),
+    }
 }
 
 /// Writes the buildpacks below `root` unless this version of them is there, and answers where.
@@ -108,8 +182,8 @@ pub fn install(root: &Path) -> io::Result<PathBuf> {
     Ok(place)
 }
 
-fn built_in(dir: &str) -> Buildpack {
-    Buildpack { name: format!("heroku/{dir}"), dir: dir.to_owned() }
+fn built_in(dir: &'static str) -> Buildpack {
+    Buildpack { name: format!("heroku/{dir}"), origin: Origin::BuiltIn(dir) }
 }
 
 fn version() -> String {
@@ -186,13 +260,48 @@ mod tests {
         ] {
             assert_eq!(resolve(reference).expect(reference).name, "heroku/nodejs");
         }
-        for reference in ["", "heroku/", "heroku/cobol", "https://example.com/x.tgz", "nodejs"] {
+        for reference in ["", "heroku/", "heroku/cobol", "nodejs", "file:///etc", "git@x.example:y"]
+        {
             assert_eq!(resolve(reference), Err(Unavailable(reference.to_owned())));
         }
-        assert_eq!(
-            resolve("https://example.com/x.git").expect_err("unknown").to_string(),
-            "custom buildpacks are not built yet: https://example.com/x.git cannot be fetched. \
-             Available are heroku/nodejs, heroku/python."
-        );
+        let error = resolve("heroku/cobol").expect_err("unknown").to_string();
+        assert!(error.starts_with("buildpack heroku/cobol is not known."), "{error}");
+    }
+
+    #[test]
+    fn addresses_of_others_are_repositories_or_archives() {
+        let git = |url: &str, reference: Option<&str>| Origin::Git {
+            url: url.to_owned(),
+            reference: reference.map(str::to_owned),
+        };
+        for (address, name, origin) in [
+            (
+                "https://x.example/y.git#v1",
+                "https://x.example/y.git#v1",
+                git("https://x.example/y.git", Some("v1")),
+            ),
+            ("git://x.example/y", "git://x.example/y", git("git://x.example/y", None)),
+            (
+                "https://me:secret@x.example/y#",
+                "https://x.example/y#",
+                git("https://me:secret@x.example/y", None),
+            ),
+            (
+                "https://github.com/heroku/heroku-buildpack-nodejs#v200",
+                "https://github.com/heroku/heroku-buildpack-nodejs#v200",
+                git("https://github.com/heroku/heroku-buildpack-nodejs", Some("v200")),
+            ),
+            (
+                "https://x.example/y.tgz?v=1",
+                "https://x.example/y.tgz?v=1",
+                Origin::Archive("https://x.example/y.tgz?v=1".to_owned()),
+            ),
+        ] {
+            assert_eq!(resolve(address), Ok(Buildpack { name: name.to_owned(), origin }));
+        }
+        for address in ["https://", "https://x.example/a b", "https://x.example/y#--upload-pack=x"]
+        {
+            assert!(resolve(address).is_err(), "{address}");
+        }
     }
 }

@@ -1,26 +1,33 @@
 #!/usr/bin/env bash
 # Runs inside a build dyno: detect, compile and release of classic buildpacks.
 #
-#   driver.sh auto|set [NAME DIRECTORY]...
+#   driver.sh auto|set
 #
-# `auto` takes the first pack that detects the app, `set` demands that all do. Standard output is
-# the transcript that people read. What the server must know goes into files of $RESULTS:
+# `auto` takes the first pack that detects the app, `set` demands that all do. The packs are the
+# lines of $PACKS, in order: kind (built-in, git, archive), name, place and reference, with tabs
+# between; a built-in one's place is a directory below $BUILT_IN. Standard output is the transcript
+# that people read. What the server must know goes into files of $RESULTS:
 #
-#   outcome      compiled | undetected | incompatible | compile-failed | release-failed
+#   outcome      compiled | undetected | incompatible | fetch-failed | compile-failed | release-failed
 #   pack         name of the pack that outcome is about (for `compiled`: the last one)
 #   language     what that pack's detect printed
 #   release.yml  what the last pack's release printed
 #
-# Set by the server: BUILD_DIR, CACHE_DIR, ENV_DIR, RESULTS, and what buildpacks expect.
+# Set by the server: these, BUILD_DIR, CACHE_DIR, ENV_DIR, and what buildpacks expect.
 
 set -uo pipefail
 exec 2>&1 < /dev/null
 
 mode=$1
-shift
-packs=$(mktemp -d)
+copies=$(mktemp -d)
+kinds=() names=() places=() references=()
 exports=()
 language=
+
+# Heroku's limits for the download of a buildpack.
+fetch_seconds=90
+fetch_tries=3
+max_archive_bytes=104857600
 
 answer() { printf '%s' "$2" > "$RESULTS/$1"; }
 
@@ -37,10 +44,77 @@ detects() {
   language=${said%%$'\n'*}
 }
 
-# A pack may write into its own directory (`export`), so each gets a copy.
+read_packs() {
+  local kind name place reference
+  while IFS=$'\t' read -r kind name place reference; do
+    kinds+=("$kind") names+=("$name") places+=("$place") references+=("$reference")
+  done < "$PACKS"
+}
+
+# Sets `pack_dir` to a copy of pack $1: a pack may write into its own directory (`export`).
 fetch() {
-  local copy=$packs/$1
-  cp -r "$2" "$copy" && chmod -R u+w "$copy" && pack_dir=$copy
+  pack_dir=$copies/$1
+  answer pack "${names[$1]}"
+  case ${kinds[$1]} in
+    built-in) cp -r "$BUILT_IN/${places[$1]}" "$pack_dir" && chmod -R u+w "$pack_dir" ;;
+    git) download 'custom git buildpack' from_git "${places[$1]}" "${references[$1]}" ;;
+    archive) download 'custom tar buildpack' from_archive "${places[$1]}" ;;
+  esac || finish fetch-failed
+  [[ -f $pack_dir/bin/detect && -f $pack_dir/bin/compile ]] || {
+    echo " !     ${names[$1]} is not a buildpack: it has no bin/detect or no bin/compile."
+    finish fetch-failed
+  }
+}
+
+# download WHAT FUNCTION ARGUMENTS...: tries FUNCTION and says how it went.
+download() {
+  local what=$1 try said
+  shift
+  for ((try = 1; try <= fetch_tries; try++)); do
+    rm -rf "$pack_dir"
+    if said=$("$@" 2>&1); then
+      echo "-----> Fetching $what... done"
+      return 0
+    fi
+    ((try == fetch_tries)) || sleep "$try"
+  done
+  echo "-----> Fetching $what... failed"
+  # An address in a message may hold a password.
+  tail -n 5 <<< "$said" | sed -E 's#://[^/@[:space:]]+@#://#g; s/^/       /'
+  return 1
+}
+
+# A reference may be a commit, which no clone can name; servers that do not hand out single commits
+# are asked for everything.
+from_git() {
+  local url=$1 reference=${2:-HEAD} git=(timeout "$fetch_seconds" git -C "$pack_dir"
+    -c protocol.allow=never -c protocol.https.allow=always -c protocol.http.allow=always
+    -c protocol.git.allow=always)
+  export GIT_TERMINAL_PROMPT=0
+  mkdir "$pack_dir" && git -C "$pack_dir" init -q || return
+  if "${git[@]}" fetch -q --depth 1 "$url" "$reference"; then
+    git -C "$pack_dir" checkout -q FETCH_HEAD || return
+  else
+    "${git[@]}" fetch -q "$url" '+refs/*:refs/*' && git -C "$pack_dir" checkout -q "$reference" || return
+  fi
+  if [[ -f $pack_dir/.gitmodules ]]; then
+    "${git[@]}" submodule --quiet update --init --recursive --depth 1 || return
+  fi
+}
+
+# The one directory at an archive's top that code hosts make is left out.
+from_archive() {
+  local top
+  mkdir "$pack_dir"
+  curl --fail --silent --show-error --location --proto =https,http --max-time "$fetch_seconds" \
+    --max-filesize "$max_archive_bytes" --output "$pack_dir.tgz" "$1" &&
+    tar -xzf "$pack_dir.tgz" --no-same-owner -C "$pack_dir" || return
+  rm -f "$pack_dir.tgz"
+  if [[ ! -d $pack_dir/bin ]]; then
+    top=("$pack_dir"/*/bin)
+    [[ ${#top[@]} == 1 && -d ${top[0]} ]] || return 0
+    mv "${top[0]%/bin}" "$pack_dir.top" && rm -rf "$pack_dir" && mv "$pack_dir.top" "$pack_dir"
+  fi
 }
 
 compile() {
@@ -53,7 +127,7 @@ compile() {
       # shellcheck disable=SC1090
       source "$file"
     done
-    unset RESULTS
+    unset RESULTS PACKS BUILT_IN
     cd "$pack_dir" && exec "$pack_dir/bin/compile" "$BUILD_DIR" "$CACHE_DIR" "$ENV_DIR"
   )
   status=$?
@@ -69,56 +143,46 @@ release() {
   "$1/bin/release" "$BUILD_DIR" 2> /dev/null > "$RESULTS/release.yml" || finish release-failed
 }
 
+# Every pack here is built-in: none is fetched to be asked.
 run_auto() {
-  local names=() dirs=() languages=() list
+  local found=() languages=() list number
   echo '-----> Determining which buildpack to use for this app'
-  while (($# >= 2)); do
-    if detects "$2"; then
-      names+=("$1")
-      dirs+=("$2")
-      languages+=("$language")
-    fi
-    shift 2
+  for number in "${!names[@]}"; do
+    detects "$BUILT_IN/${places[number]}" || continue
+    found+=("$number")
+    languages+=("$language")
   done
-  ((${#names[@]} > 0)) || finish undetected
+  ((${#found[@]} > 0)) || finish undetected
   language=${languages[0]}
-  if ((${#names[@]} > 1)); then
+  if ((${#found[@]} > 1)); then
     list=$(IFS=,; echo "${languages[*]}")
     echo ' !     Warning: Multiple default buildpacks reported the ability to handle this app. The first buildpack in the list below will be used.'
     echo " !     Detected buildpacks: $list"
   fi
-  fetch 1 "${dirs[0]}" || finish compile-failed
-  compile "${names[0]}" "$pack_dir"
+  fetch "${found[0]}"
+  compile "${names[found[0]]}" "$pack_dir"
   release "$pack_dir"
 }
 
 run_set() {
-  local count=$(($# / 2)) number=0 name
-  if ((count == 1)); then
-    echo "-----> Using buildpack: $1"
+  local number
+  if ((${#names[@]} == 1)); then
+    echo "-----> Using buildpack: ${names[0]}"
   else
     echo '-----> Using buildpacks:'
-    for ((number = 1; number <= count; number++)); do
-      name=$((number * 2 - 1))
-      echo "       $number. ${!name}"
-    done
+    for number in "${!names[@]}"; do echo "       $((number + 1)). ${names[number]}"; done
   fi
-  number=0
-  while (($# >= 2)); do
-    number=$((number + 1))
-    fetch "$number" "$2" || finish compile-failed
-    if ! detects "$pack_dir"; then
-      answer pack "$1"
-      finish incompatible
-    fi
-    compile "$1" "$pack_dir"
-    shift 2
+  for number in "${!names[@]}"; do
+    fetch "$number"
+    detects "$pack_dir" || finish incompatible
+    compile "${names[number]}" "$pack_dir"
   done
   release "$pack_dir"
 }
 
+read_packs
 case $mode in
-  auto) run_auto "$@" ;;
-  set) run_set "$@" ;;
+  auto) run_auto ;;
+  set) run_set ;;
 esac
 finish compiled

@@ -18,6 +18,12 @@ pub enum Failure {
         /// Its name.
         pack: String,
     },
+    /// A buildpack could not be fetched; the driver has said why.
+    #[error("buildpack {pack} could not be fetched")]
+    Fetch {
+        /// Its name.
+        pack: String,
+    },
     /// The buildpack's compile failed.
     #[error("compiling failed")]
     Compile {

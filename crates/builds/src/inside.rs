@@ -16,6 +16,7 @@ const ENV: &str = "/tmp/codon/env";
 const RESULTS: &str = "/tmp/codon/results";
 const BUILDPACKS: &str = "/tmp/codon/buildpacks";
 const DRIVER: &str = "/tmp/codon/driver.sh";
+const PACKS: &str = "/tmp/codon/packs";
 
 /// Debian's list of authorities, kept by ca-certificates. A machine's own authority is in it.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -50,6 +51,7 @@ pub fn mounts(build: BuildId, place: &Workspace, cache: PathBuf, buildpacks: &Pa
         mount(place.env(), ENV, false),
         mount(buildpacks.to_owned(), BUILDPACKS, false),
         mount(place.driver(), DRIVER, false),
+        mount(place.packs(), PACKS, false),
     ]
 }
 
@@ -65,6 +67,8 @@ pub fn env(config: &Config, build: &Build) -> BTreeMap<String, String> {
         ("CACHE_DIR", CACHE.to_owned()),
         ("ENV_DIR", ENV.to_owned()),
         ("RESULTS", RESULTS.to_owned()),
+        ("PACKS", PACKS.to_owned()),
+        ("BUILT_IN", BUILDPACKS.to_owned()),
         ("STACK", build.stack.clone()),
         ("SOURCE_VERSION", build.source_version.clone().unwrap_or_default()),
         ("REQUEST_ID", build.id.to_string()),
@@ -76,40 +80,27 @@ pub fn env(config: &Config, build: &Build) -> BTreeMap<String, String> {
     env
 }
 
-/// The driver with its arguments. Names and directories are those of built-in buildpacks: words that
-/// need no quoting.
+impl Packs {
+    /// The buildpacks, in order.
+    #[must_use]
+    pub fn list(&self) -> &[Buildpack] {
+        match self {
+            Self::Detect(packs) | Self::Set(packs) => packs,
+        }
+    }
+}
+
+/// The driver with its mode.
 pub fn command(packs: &Packs) -> String {
-    let (mode, packs) = match packs {
-        Packs::Detect(packs) => ("auto", packs),
-        Packs::Set(packs) => ("set", packs),
+    let mode = match packs {
+        Packs::Detect(_) => "auto",
+        Packs::Set(_) => "set",
     };
-    let argument = |pack: &Buildpack| format!(" {} {BUILDPACKS}/{}", pack.name, pack.dir);
-    let arguments: String = packs.iter().map(argument).collect();
-    format!("exec {DRIVER} {mode}{arguments}")
+    format!("exec {DRIVER} {mode}")
 }
 
 /// `/tmp/build_<hex>`, as Heroku's builds see it.
 fn build_dir(build: BuildId) -> String {
     let id = build.uuid().simple().to_string();
     format!("/tmp/build_{}", &id[..8])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::buildpacks;
-
-    #[test]
-    fn the_driver_is_told_its_mode_and_the_buildpacks_in_order() {
-        assert_eq!(
-            command(&Packs::Detect(buildpacks::all())),
-            "exec /tmp/codon/driver.sh auto heroku/nodejs /tmp/codon/buildpacks/nodejs \
-             heroku/python /tmp/codon/buildpacks/python"
-        );
-        let python = buildpacks::resolve("heroku/python").expect("built in");
-        assert_eq!(
-            command(&Packs::Set(vec![python])),
-            "exec /tmp/codon/driver.sh set heroku/python /tmp/codon/buildpacks/python"
-        );
-    }
 }

@@ -27,7 +27,8 @@ pub(crate) async fn run(job: &Job) -> Result<Ready, Failure> {
     let config = control::config::of_app(control, build.app).await;
     let config = config.map_err(Failure::internal("reading the config vars"))?;
     let packs = choose(&build.buildpacks, &config)?;
-    job.place.create(&config).map_err(Failure::internal("making the directory of a build"))?;
+    let made = job.place.create(&config, packs.list());
+    made.map_err(Failure::internal("making the directory of a build"))?;
     let dir = control::apps::cache(control, build.app);
     let cache = Cache::open(&job.house.config, dir, &build.stack).await;
     let cache = cache.map_err(Failure::internal("opening the build cache"))?;
@@ -87,13 +88,10 @@ mod tests {
 
     #[test]
     fn a_buildpack_that_cannot_be_had_fails_the_build_with_its_name() {
-        let wanted = ["heroku/nodejs".to_owned(), "https://example.com/x.tgz".to_owned()];
+        let wanted = ["heroku/nodejs".to_owned(), "heroku/cobol".to_owned()];
         let failure = choose(&wanted, &vars(&[])).expect_err("refused");
         let transcript = failure.transcript();
-        assert!(
-            transcript
-                .contains(" !     Custom buildpacks are not built yet: https://example.com/x.tgz"),
-            "{transcript}"
-        );
+        let said = transcript.contains(" !     Buildpack heroku/cobol is not known.");
+        assert!(said, "{transcript}");
     }
 }

@@ -47,6 +47,7 @@ pub fn read(results: &Path, tree: &Path) -> Result<Option<Compiled>, Failure> {
         "incompatible" => Err(Failure::Incompatible { pack }),
         "compile-failed" => Err(Failure::Compile { language }),
         "release-failed" => Err(Failure::Release { pack }),
+        "fetch-failed" => Err(Failure::Fetch { pack }),
         _ => Ok(None),
     }
 }

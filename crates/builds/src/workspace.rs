@@ -13,6 +13,7 @@ use model::{BuildId, ConfigVars};
 use tokio::time::sleep;
 
 use crate::archive::own;
+use crate::buildpacks::Buildpack;
 use crate::config::Config;
 use crate::program::{self, ProgramError};
 
@@ -38,12 +39,12 @@ impl Workspace {
         Self { root: config.work_dir.join(&name), secrets: config.secrets_dir.join(&name) }
     }
 
-    /// Makes it, with an empty tree and `vars` as files: name and content of a file are name and
-    /// value, to the byte.
+    /// Makes it, with an empty tree, the list of buildpacks, and `vars` as files: name and content of
+    /// a file are name and value, to the byte.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn create(&self, vars: &ConfigVars) -> io::Result<()> {
+    pub fn create(&self, vars: &ConfigVars, packs: &[Buildpack]) -> io::Result<()> {
         for dir in [&self.root, &self.secrets] {
             DirBuilder::new().mode(0o700).create(dir)?;
         }
@@ -52,6 +53,9 @@ impl Workspace {
             own(&dir)?;
         }
         write_new(&self.driver(), DRIVER.as_bytes(), 0o755)?;
+        // An address of a buildpack may hold a password.
+        let lines: String = packs.iter().map(Buildpack::line).collect();
+        write_new(&self.packs(), lines.as_bytes(), 0o444)?;
         make_dir(&self.env())?;
         for (name, value) in &vars.0 {
             // `ConfigVars` admits only names that are letters, digits and underscores.
@@ -82,6 +86,12 @@ impl Workspace {
     #[must_use]
     pub fn image(&self) -> PathBuf {
         self.root.join("slug.squashfs")
+    }
+
+    /// Which buildpacks are to be used, one a line.
+    #[must_use]
+    pub fn packs(&self) -> PathBuf {
+        self.secrets.join("packs")
     }
 
     /// Config vars, one file each.

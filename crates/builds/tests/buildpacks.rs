@@ -71,24 +71,20 @@ impl App {
         fs::read_to_string(self.path("results").join(name)).unwrap_or_default()
     }
 
-    /// Builds with the two built-in buildpacks and answers the transcript.
+    /// Lets all built-in buildpacks look at the app, builds it, and answers the transcript.
     fn build(&self) -> String {
-        let packs =
-            |name: &str| [format!("heroku/{name}"), self.packs.join(name).display().to_string()];
-        let arguments =
-            ["auto".to_owned()].into_iter().chain(packs("nodejs")).chain(packs("python"));
-        self.drive(arguments.collect())
+        let names = builds::buildpack_names();
+        let packs: Vec<_> = names.iter().map(|name| built_in(name)).collect();
+        self.drive("auto", &packs)
     }
 
-    fn drive(&self, arguments: Vec<String>) -> String {
+    fn drive(&self, mode: &str, packs: &[String]) -> String {
+        fs::write(self.path("packs"), packs.concat()).expect("written");
         let tree = self.path("tree");
         let _ = fs::remove_dir_all(&tree);
         let copied = Command::new("cp").arg("-a").arg(self.path("source")).arg(&tree).status();
         assert!(copied.expect("cp runs").success());
-        let output = self.inside(
-            "bash",
-            ["-c", DRIVER, "driver.sh"].map(str::to_owned).into_iter().chain(arguments),
-        );
+        let output = self.inside("bash", ["-c", DRIVER, "driver.sh", mode].map(str::to_owned));
         String::from_utf8(output.stdout).expect("text")
     }
 
@@ -109,6 +105,8 @@ impl App {
             .env("CACHE_DIR", self.path("cache"))
             .env("ENV_DIR", self.path("env"))
             .env("RESULTS", self.path("results"))
+            .env("PACKS", self.path("packs"))
+            .env("BUILT_IN", &self.packs)
             .envs(
                 ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT"]
                     .map(|name| (name, authorities)),
@@ -128,6 +126,12 @@ impl App {
         assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
         said
     }
+}
+
+/// The driver's line for a built-in buildpack.
+fn built_in(name: &str) -> String {
+    let dir = name.strip_prefix("heroku/").expect("a built-in one");
+    format!("built-in\t{name}\t{dir}\t\n")
 }
 
 fn repository() -> PathBuf {
@@ -327,7 +331,8 @@ fn several_buildpacks_run_in_order_and_the_export_of_one_reaches_the_next() {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             fs::set_permissions(path, mode).expect("runnable");
         }
-        [name.to_owned(), dir.display().to_string()]
+        // Below the built-in ones, by a path that leads out of their directory.
+        format!("built-in\t{name}\t../{name}\t\n")
     };
     let app = App::empty().with(&[("x", "")]);
     let one = pack(
@@ -340,8 +345,7 @@ fn several_buildpacks_run_in_order_and_the_export_of_one_reaches_the_next() {
         "two",
         "echo \"       SAID is $SAID, RESULTS is ${RESULTS:-hidden}\"; cat \"$2/seen\" > \"$1/seen\"",
     );
-    let arguments = ["set".to_owned()].into_iter().chain(one).chain(two);
-    let transcript = app.drive(arguments.collect());
+    let transcript = app.drive("set", &[one, two]);
     assert_eq!(
         transcript,
         "-----> Using buildpacks:\n       1. one\n       2. two\n-----> one app detected\n\
@@ -360,8 +364,7 @@ fn what_nobody_knows_and_what_several_know_is_said() {
     let unknown = App::empty().with(&[("README", "")]);
     assert_eq!(unknown.build(), "-----> Determining which buildpack to use for this app\n");
     assert_eq!(unknown.answer("outcome"), "undetected");
-    let python = unknown.packs.join("python").display().to_string();
-    let transcript = unknown.drive(["set", "heroku/python", &python].map(str::to_owned).to_vec());
+    let transcript = unknown.drive("set", &[built_in("heroku/python")]);
     assert_eq!(transcript, "-----> Using buildpack: heroku/python\n");
     assert_eq!(unknown.answer("outcome"), "incompatible");
     assert_eq!(unknown.answer("pack"), "heroku/python");
@@ -369,4 +372,183 @@ fn what_nobody_knows_and_what_several_know_is_said() {
     let transcript = both.build();
     assert!(transcript.contains(" !     Detected buildpacks: Node.js,Python\n"), "{transcript}");
     assert_eq!(both.answer("language"), "Node.js");
+}
+
+/// A buildpack that nobody here knows, in a repository served by git's own server.
+struct Elsewhere {
+    dir: tempfile::TempDir,
+    server: std::process::Child,
+    port: u16,
+}
+
+impl Elsewhere {
+    /// The branch `main` says v2; the tag `v1` an older word.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = dir.path().join("pack");
+        fs::create_dir_all(place.join("bin")).expect("made");
+        let git = |arguments: &[&str]| {
+            let status = Command::new("git")
+                .args([
+                    "-C",
+                    &place.display().to_string(),
+                    "-c",
+                    "user.name=a",
+                    "-c",
+                    "user.email=a@x",
+                ])
+                .args(arguments)
+                .status();
+            assert!(status.expect("git runs").success());
+        };
+        git(&["init", "-q", "-b", "main"]);
+        for word in ["v1", "v2"] {
+            for (script, body) in
+                [("detect", "echo Custom"), ("compile", &*format!("echo '       says {word}'"))]
+            {
+                let path = place.join("bin").join(script);
+                fs::write(&path, format!("#!/bin/bash\n{body}\n")).expect("written");
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                fs::set_permissions(path, mode).expect("runnable");
+            }
+            git(&["add", "."]);
+            git(&["commit", "-qm", word]);
+            git(&["tag", word]);
+        }
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("bound").port();
+        drop(free);
+        // Not through `git`, which would leave the daemon behind when it is killed.
+        let programs = Command::new("git").arg("--exec-path").output().expect("git runs").stdout;
+        let programs = String::from_utf8(programs).expect("text");
+        let server = Command::new(Path::new(programs.trim()).join("git-daemon"))
+            .args(["--export-all", "--reuseaddr", "--listen=127.0.0.1"])
+            .arg(format!("--port={port}"))
+            .arg(format!("--base-path={}", dir.path().display()))
+            .arg(dir.path())
+            .spawn()
+            .expect("git daemon runs");
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Self { dir, server, port }
+    }
+
+    fn line(&self, reference: &str) -> String {
+        format!("git\tthe-name\tgit://127.0.0.1:{}/pack\t{reference}\n", self.port)
+    }
+
+    fn commit_of(&self, tag: &str) -> String {
+        let place = self.dir.path().join("pack").display().to_string();
+        let said = Command::new("git").args(["-C", &place, "rev-parse", tag]).output();
+        String::from_utf8(said.expect("git runs").stdout).expect("text").trim().to_owned()
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn a_buildpack_comes_from_a_repository_by_branch_tag_or_commit() {
+    let (app, elsewhere) = (App::empty().with(&[("x", "")]), Elsewhere::new());
+    let commit = elsewhere.commit_of("v1");
+    for (reference, word) in [("", "v2"), ("main", "v2"), ("v1", "v1"), (&*commit, "v1")] {
+        assert_eq!(
+            app.drive("set", &[elsewhere.line(reference)]),
+            format!(
+                "-----> Using buildpack: the-name\n-----> Fetching custom git buildpack... done\n\
+                 -----> Custom app detected\n       says {word}\n"
+            )
+        );
+        assert_eq!(app.answer("outcome"), "compiled");
+        assert_eq!(app.answer("language"), "Custom");
+    }
+}
+
+#[test]
+fn a_buildpack_that_cannot_be_fetched_is_named_without_its_password() {
+    let (app, elsewhere) = (App::empty().with(&[("x", "")]), Elsewhere::new());
+    let transcript = app.drive("set", &[elsewhere.line("no-such-branch")]);
+    assert!(
+        transcript.contains("-----> Fetching custom git buildpack... failed\n"),
+        "{transcript}"
+    );
+    assert_eq!(app.answer("outcome"), "fetch-failed");
+    assert_eq!(app.answer("pack"), "the-name");
+    // Nothing listens at port 1.
+    let line = "archive\tx\thttp://me:secret@127.0.0.1:1/x.tgz\t\n".to_owned();
+    let transcript = app.drive("set", &[line]);
+    assert!(
+        transcript.contains("-----> Fetching custom tar buildpack... failed\n"),
+        "{transcript}"
+    );
+    let line = "git\tx\thttp://me:secret@127.0.0.1:1/x\t\n".to_owned();
+    let said = format!("{transcript}{}", app.drive("set", &[line]));
+    assert!(said.contains("127.0.0.1") && !said.contains("secret"), "{said}");
+}
+
+/// Serves one directory's files by the plainest HTTP until the test ends.
+fn serve(dir: &Path) -> u16 {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let dir = dir.to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("accepted");
+            let mut lines = BufReader::new(stream.try_clone().expect("cloned")).lines();
+            let first = lines.next().expect("a line").expect("read");
+            let head = lines.take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
+            head.for_each(drop);
+            let path = first.split(' ').nth(1).expect("a path").split('?').next().expect("one");
+            let (status, body) = match fs::read(dir.join(path.trim_start_matches('/'))) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).expect("sent");
+        }
+    });
+    port
+}
+
+#[test]
+fn a_buildpack_comes_from_an_archive_with_or_without_a_directory_at_its_top() {
+    let (app, elsewhere) = (App::empty().with(&[("x", "")]), Elsewhere::new());
+    let root = elsewhere.dir.path();
+    for (name, from, what) in [("flat", "pack", "bin"), ("top", ".", "pack")] {
+        let made = Command::new("tar")
+            .arg("-czf")
+            .arg(root.join(format!("{name}.tgz")))
+            .arg("-C")
+            .arg(root.join(from))
+            .arg(what)
+            .status();
+        assert!(made.expect("tar runs").success());
+    }
+    let port = serve(root);
+    for name in ["flat", "top"] {
+        let line = format!("archive\t{name}\thttp://127.0.0.1:{port}/{name}.tgz?v=2\t\n");
+        assert_eq!(
+            app.drive("set", &[line]),
+            format!(
+                "-----> Using buildpack: {name}\n-----> Fetching custom tar buildpack... done\n\
+                 -----> Custom app detected\n       says v2\n"
+            )
+        );
+    }
+    // A server that hands out files only: git must take everything to find a commit.
+    let packed =
+        Command::new("git").arg("-C").arg(root.join("pack")).arg("update-server-info").status();
+    assert!(packed.expect("git runs").success());
+    let commit = elsewhere.commit_of("v1");
+    let line = format!("git\tplain\thttp://127.0.0.1:{port}/pack/.git\t{commit}\n");
+    assert!(app.drive("set", &[line]).ends_with("       says v1\n"));
 }

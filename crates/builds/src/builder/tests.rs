@@ -92,7 +92,7 @@ impl Lab {
         let config = self.config();
         workspace::prepare(&config).expect("prepared");
         let place = Workspace::of(&config, build.id);
-        place.create(&model::ConfigVars::default()).expect("made");
+        place.create(&model::ConfigVars::default(), &[]).expect("made");
         let output = verbs::output(&self.control, build.id).expect("opened");
         let house = Arc::new(House {
             control: self.control.clone(),
@@ -238,15 +238,13 @@ async fn a_source_that_is_refused_is_told_and_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn a_custom_buildpack_is_refused_by_name() {
+async fn a_buildpack_that_nobody_knows_is_refused_by_name() {
     let lab = Lab::new().await;
     lab.run(lab.config());
-    let custom = "https://example.com/x.git".to_owned();
-    let build = lab.push(&[("x", "")], |new| new.buildpacks = vec![custom]).await;
+    let unknown = "heroku/cobol".to_owned();
+    let build = lab.push(&[("x", "")], |new| new.buildpacks = vec![unknown]).await;
     assert_eq!(lab.ended(&build).await.status, BuildStatus::Failed);
-    assert!(lab.output(&build).await.contains(
-        " !     Custom buildpacks are not built yet: https://example.com/x.git cannot be fetched."
-    ));
+    assert!(lab.output(&build).await.contains(" !     Buildpack heroku/cobol is not known."));
 }
 
 #[tokio::test]
@@ -354,10 +352,10 @@ fn a_build_sees_its_pieces_at_fixed_places_and_only_three_are_writable() {
     let writable: Vec<_> =
         mounts.iter().filter(|one| one.writable).map(|one| &one.source).collect();
     assert_eq!(writable, [&place.tree(), &PathBuf::from("/caches/x/files"), &place.results()]);
-    assert!(
-        mounts[0].target.starts_with("/tmp")
-            && mounts[0].target.display().to_string().contains("/build_")
-    );
+    let tree = mounts[0].target.display().to_string();
+    assert!(tree.starts_with("/tmp/build_"), "{tree}");
+    let packs = inside::Packs::Detect(crate::buildpacks::all());
+    assert_eq!(inside::command(&packs), "exec /tmp/codon/driver.sh auto");
 }
 
 fn compiled(procfile: &str, defaults: &str) -> Compiled {
