@@ -26,6 +26,7 @@ pub mod slug;
 pub mod source;
 pub mod steps;
 pub mod time;
+pub mod traffic;
 
 pub use account::Account;
 pub use app::App;
