@@ -58,7 +58,8 @@ pub fn outputs_of(db: &Reader<'_>, app: AppId) -> Result<Outputs> {
 /// When the database fails.
 pub fn delete_app(tx: &mut Tx<'_>, app: AppId) -> Result<()> {
     // Rows that point at others go before those.
-    const TABLES: [&str; 14] = [
+    const TABLES: [&str; 15] = [
+        "DELETE FROM traffic WHERE app_id = ?1",
         "DELETE FROM visits WHERE app_id = ?1",
         "DELETE FROM app_features WHERE app_id = ?1",
         "DELETE FROM log_sessions WHERE app_id = ?1",

@@ -11,6 +11,7 @@ pub mod authorizations;
 pub mod blobs;
 pub mod buildpack_installations;
 pub mod builds;
+pub mod census;
 pub mod desired;
 pub mod domains;
 pub mod dynos;
@@ -23,8 +24,10 @@ pub mod one_offs;
 pub mod outputs;
 pub mod releases;
 pub mod restarts;
+pub mod routes;
 pub mod slugs;
 pub mod sources;
+pub mod traffic;
 pub mod vault;
 pub mod visits;
 pub mod waiting_dynos;
@@ -153,6 +156,13 @@ impl Store {
         question: impl FnOnce(&Reader<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
         self.0.readers.run_blocking(&self.0.vault, Box::new(question))
+    }
+
+    /// How many changes wait for the writer: those of people, and those of housekeeping.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        let writer = &self.0.writer;
+        (writer.waiting(Priority::People), writer.waiting(Priority::Sweeps))
     }
 
     /// Wakes when `poke` is delivered. Subscribe before reading what the poke is about, so that

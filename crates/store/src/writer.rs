@@ -75,6 +75,12 @@ impl Writer {
         outcome.blocking_recv().unwrap_or_else(|_| Err(Error::Stopped.into()))
     }
 
+    /// How many jobs wait in the queue of `priority`.
+    pub(crate) fn waiting(&self, priority: Priority) -> usize {
+        let queue = self.queue(priority);
+        queue.max_capacity() - queue.capacity()
+    }
+
     fn queue(&self, priority: Priority) -> &mpsc::Sender<Job> {
         let queue = match priority {
             Priority::People => &self.people,
