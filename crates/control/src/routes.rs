@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use model::domain::Domain;
 use model::feature::Features;
-use model::routes::{AppRoute, Choice, DynoConnections, RoutingTable, WebState, WebView};
+use model::routes::{
+    AppRoute, Choice, Continuation, DynoConnections, RoutingTable, WebState, WebView,
+};
 use model::{App, AppId, ConfigVars, Feature};
 use store::{Poke, Reader, apps, domains, features};
 use tokio::sync::watch;
@@ -65,6 +67,7 @@ pub fn table(
             maintenance_page_url: routed.maintenance_page_url.clone(),
             choice: choice(&routed.features),
             connections: connections(&routed.features),
+            continuation: continuation(&routed.features),
         };
         routes.insert(routed.app.id, Arc::new(route));
     }
@@ -89,6 +92,13 @@ fn connections(features: &Features) -> DynoConnections {
         return DynoConnections::OnePerRequest;
     }
     DynoConnections::Kept
+}
+
+fn continuation(features: &Features) -> Continuation {
+    if features.has(Feature::HttpEndToEndContinue) {
+        return Continuation::Dyno;
+    }
+    Continuation::Router
 }
 
 /// Publishes a new table whenever something stored or running changes, until cancelled.

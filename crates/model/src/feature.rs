@@ -18,6 +18,8 @@ pub enum Feature {
     DynoSuspend,
     /// The router opens a connection to a dyno for each request.
     HttpDisableKeepaliveToDyno,
+    /// A client that waits for `100 Continue` gets it from the dyno, not from the router.
+    HttpEndToEndContinue,
     /// A visitor stays with the dyno that answered first.
     HttpSessionAffinity,
 }
@@ -45,9 +47,10 @@ impl Stage {
 
 impl Feature {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::DynoSuspend,
         Self::HttpDisableKeepaliveToDyno,
+        Self::HttpEndToEndContinue,
         Self::HttpSessionAffinity,
         Self::LogRuntimeMetrics,
         Self::Preboot,
@@ -63,6 +66,7 @@ impl Feature {
             Self::RuntimeDynoMetadata => "runtime-dyno-metadata",
             Self::DynoSuspend => "dyno-suspend",
             Self::HttpDisableKeepaliveToDyno => "http-disable-keepalive-to-dyno",
+            Self::HttpEndToEndContinue => "http-end-to-end-continue",
             Self::HttpSessionAffinity => "http-session-affinity",
         }
     }
@@ -76,6 +80,7 @@ impl Feature {
             Self::RuntimeDynoMetadata => "Runtime Dyno Metadata",
             Self::DynoSuspend => "Dyno Suspend",
             Self::HttpDisableKeepaliveToDyno => "Disable Keepalive to Dyno",
+            Self::HttpEndToEndContinue => "HTTP End-to-end Continue",
             Self::HttpSessionAffinity => "HTTP Session Affinity",
         }
     }
@@ -95,6 +100,9 @@ impl Feature {
             Self::HttpDisableKeepaliveToDyno => {
                 "Open a new connection to the dyno for each request instead of keeping it"
             }
+            Self::HttpEndToEndContinue => {
+                "Let the dyno, not the router, answer a request that waits for 100 Continue"
+            }
             Self::HttpSessionAffinity => {
                 "Send a visitor's requests to the dyno that answered the first one"
             }
@@ -108,7 +116,7 @@ impl Feature {
             Self::Preboot => Some("preboot"),
             Self::LogRuntimeMetrics => Some("log-runtime-metrics"),
             Self::RuntimeDynoMetadata => Some("dyno-metadata"),
-            Self::HttpDisableKeepaliveToDyno => Some("http-routing"),
+            Self::HttpDisableKeepaliveToDyno | Self::HttpEndToEndContinue => Some("http-routing"),
             Self::HttpSessionAffinity => Some("session-affinity"),
             Self::DynoSuspend => None,
         }
@@ -122,7 +130,8 @@ impl Feature {
             Self::LogRuntimeMetrics
             | Self::RuntimeDynoMetadata
             | Self::DynoSuspend
-            | Self::HttpDisableKeepaliveToDyno => Stage::Beta,
+            | Self::HttpDisableKeepaliveToDyno
+            | Self::HttpEndToEndContinue => Stage::Beta,
         }
     }
 

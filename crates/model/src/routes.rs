@@ -189,6 +189,16 @@ pub enum DynoConnections {
     OnePerRequest,
 }
 
+/// Who answers a client that waits for `100 Continue` before it sends a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Continuation {
+    /// The router, at once.
+    #[default]
+    Router,
+    /// The dyno (`http-end-to-end-continue`).
+    Dyno,
+}
+
 /// Everything the router must know of one app.
 #[derive(Clone, Debug)]
 pub struct AppRoute {
@@ -208,6 +218,8 @@ pub struct AppRoute {
     pub choice: Choice,
     /// Whether connections to its dynos are kept.
     pub connections: DynoConnections,
+    /// Who says `100 Continue`.
+    pub continuation: Continuation,
 }
 
 /// What a host name leads to.

@@ -68,6 +68,7 @@ async fn features(platform: &Platform) {
     let all = [
         "dyno-suspend",
         "http-disable-keepalive-to-dyno",
+        "http-end-to-end-continue",
         "http-session-affinity",
         "log-runtime-metrics",
         "preboot",

@@ -62,7 +62,9 @@ async fn the_table_merges_domains_apps_and_views() {
 async fn the_table_says_which_features_of_the_router_an_app_has() {
     let lab = Lab::new().await;
     let one = lab.app("one").await;
-    for name in ["http-session-affinity", "http-disable-keepalive-to-dyno"] {
+    for name in
+        ["http-session-affinity", "http-disable-keepalive-to-dyno", "http-end-to-end-continue"]
+    {
         let switched =
             crate::features::switch(&lab.control, &lab.who, one.id, name, Switch::On).await;
         switched.expect("switched");
@@ -71,6 +73,7 @@ async fn the_table_says_which_features_of_the_router_an_app_has() {
     let Target::App(route) = table.lookup("one.localhost") else { panic!("no route") };
     assert_eq!(route.choice, Choice::Session);
     assert_eq!(route.connections, DynoConnections::OnePerRequest);
+    assert_eq!(route.continuation, Continuation::Dyno);
 }
 
 #[tokio::test]

@@ -9,7 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use model::routes::{AppRoute, Backend, Choice, DynoConnections, RoutingTable, WebState, WebView};
+use model::routes::{
+    AppRoute, Backend, Choice, Continuation, DynoConnections, RoutingTable, WebState, WebView,
+};
 use model::{AppId, DynoId, LogEntry, LogSink};
 use router::{Config, Drained, Handover, Limits, Listen, Routes, Running, Timeouts, Tls};
 use tokio::sync::mpsc;
@@ -127,6 +129,7 @@ impl Rig {
             maintenance_page_url: None,
             choice: Choice::Random,
             connections: DynoConnections::Kept,
+            continuation: Continuation::Router,
         }
     }
 
