@@ -254,6 +254,7 @@ async fn fail(
 ) -> Next {
     let page = record.code.map_or_else(Page::no_such_app, |code| Page::error(code, app));
     let next = connection.write(&page, request.verb, next).await;
+    connection.thread.traffic.note(app.app, &record);
     connection.thread.log.add(app.app, record.line(request, connection.tls));
     next
 }
@@ -265,6 +266,7 @@ fn lost(connection: &Connection, asked: &Asked<'_>) -> Next {
 }
 
 fn log(connection: &Connection, asked: &Asked<'_>, record: &Record) {
+    connection.thread.traffic.note(asked.app.app, record);
     connection.thread.log.add(asked.app.app, record.line(asked.request, connection.tls));
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use model::AppId;
+use model::traffic::Report;
 use tokio::sync::mpsc;
 
 use crate::certificates::Certificates;
@@ -27,15 +28,19 @@ pub struct Config {
     /// Told the app whose dynos sleep when a request for it arrives. When it is full the telling is
     /// repeated until it is heard or the request's time is over.
     pub wake: mpsc::Sender<AppId>,
+    /// Told what each thread saw of apps' requests, once a second. When it is full the threads add up
+    /// what they see until there is room.
+    pub traffic: mpsc::Sender<Report>,
 }
 
 impl Config {
-    /// Heroku's numbers, one thread per core.
+    /// Heroku's numbers, one thread per core; nobody is told of the traffic.
     #[must_use]
     pub fn new(listen: Vec<Listen>, wake: mpsc::Sender<AppId>) -> Self {
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let (timeouts, limits) = (Timeouts::default(), Limits::default());
-        Self { listen, threads, timeouts, limits, wake }
+        let (traffic, _) = mpsc::channel(1);
+        Self { listen, threads, timeouts, limits, wake, traffic }
     }
 }
 

@@ -39,6 +39,7 @@ mod socket;
 mod start;
 mod thread;
 mod timer;
+mod traffic;
 mod transfer;
 
 pub use certificates::{CertificateTable, Certificates, certified_key};

@@ -73,10 +73,12 @@ pub fn start(
     let (end, ended) = watch::channel(());
     let guard = drain.clone().drop_guard();
     let load = load::Shared::default();
-    let shared = Shared { config, routes, logs, handover, load, drain };
+    let number = 0;
+    let shared = Shared { number, config, routes, logs, handover, load, drain };
     let mut threads = Vec::new();
     for (number, listeners) in bound.into_iter().enumerate() {
         let mut shared = shared.clone();
+        shared.number = number;
         shared.drain = shared.drain.child_token();
         let (cut, end) = (cut.clone(), end.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,7 +1,7 @@
 //! One of the router's threads: what its connections share, and its housekeeping.
 //!
 //! Nothing here crosses to another thread except the routing table, the in-flight counters and the
-//! three ways out (logs, wake-ups, handovers).
+//! ways out (logs, wake-ups, handovers, traffic).
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,6 +23,7 @@ use crate::log_line::Batch;
 use crate::pool::Pool;
 use crate::quarantine::Quarantine;
 use crate::routes::Routes;
+use crate::traffic::Traffic;
 
 /// How often unused connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -47,6 +48,8 @@ pub struct Thread {
     pub load: Load,
     /// Log lines.
     pub log: Batch,
+    /// What it has seen.
+    pub traffic: Traffic,
     /// Chance.
     pub dice: RefCell<Dice>,
     /// Cancelled when the router is to stop: idle connections end, busy ones after their request.
@@ -60,6 +63,8 @@ pub struct Thread {
 /// What every thread is given besides its listeners.
 #[derive(Clone)]
 pub struct Shared {
+    /// The thread's number.
+    pub number: usize,
     /// The configuration.
     pub config: Config,
     /// Where hosts lead.
@@ -84,7 +89,7 @@ pub struct Bound {
 
 impl Thread {
     fn new(shared: Shared) -> Self {
-        let Config { timeouts, limits, wake, .. } = shared.config;
+        let Config { timeouts, limits, wake, traffic, .. } = shared.config;
         Self {
             routes: shared.routes,
             timeouts,
@@ -95,11 +100,17 @@ impl Thread {
             quarantine: Quarantine::new(timeouts.quarantine),
             load: Load::new(shared.load),
             log: Batch::new(shared.logs),
+            traffic: Traffic::new(traffic, shared.number),
             dice: RefCell::new(Dice::new()),
             drain: shared.drain,
             tasks: TaskTracker::new(),
             room: Arc::new(Semaphore::new(limits.connections_per_thread)),
         }
+    }
+
+    /// Client connections open now.
+    fn connections(&self) -> usize {
+        self.limits.connections_per_thread - self.room.available_permits()
     }
 }
 
@@ -117,6 +128,7 @@ pub fn run(runtime: &Runtime, (shared, listeners): (Shared, Vec<Bound>), cut: Ca
     });
     thread.pool.clear();
     thread.log.flush();
+    thread.traffic.report(0);
 }
 
 async fn serve(thread: &Rc<Thread>, listeners: Vec<Bound>) {
@@ -144,5 +156,6 @@ async fn sweep(thread: &Thread) {
         tokio::time::sleep(SWEEP).await;
         thread.pool.sweep();
         thread.load.sweep();
+        thread.traffic.report(thread.connections());
     }
 }

@@ -83,6 +83,7 @@ impl Rig {
             timeouts: setup.timeouts,
             limits: setup.limits,
             wake,
+            traffic: mpsc::channel(1).0,
         };
         let routes = Routes::new();
         let running = router::start(config, routes.clone(), sink, handover).unwrap();
