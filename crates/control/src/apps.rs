@@ -138,7 +138,9 @@ pub async fn destroy(control: &Control, who: &Account, id: AppId) -> Result<App>
             builds::fail_all(control, tx, id)?;
             release_phase::fail_all(control, tx, id)?;
             domains::delete_all(tx, id)?;
+            store::certificates::delete_all(tx, id)?;
             apps::mark_deleted(tx, id, now)?;
+            tx.poke(Poke::Certificates);
             for poke in [Poke::Routes, Poke::Dynos, Poke::Builds, Poke::OneOffs, Poke::Garbage] {
                 tx.poke(poke);
             }
@@ -182,6 +184,7 @@ fn insert(tx: &mut Tx<'_>, who: &Account, name: AppName, stack: String) -> Resul
         stack: stack.clone(),
         build_stack: stack,
         maintenance: false,
+        acm: false,
         buildpack_description: None,
         generation: 1,
         repo_bytes: None,
@@ -203,6 +206,8 @@ fn insert_default_domain(control: &Control, tx: &mut Tx<'_>, app: &App) -> Resul
         hostname: control.settings.hostname(&app.name),
         kind: DomainKind::Heroku,
         cname: None,
+        endpoint: None,
+        acm: None,
         created_at: app.created_at,
         updated_at: app.created_at,
     };

@@ -69,6 +69,8 @@ pub async fn add(control: &Control, who: &Account, app: AppId, hostname: &str) -
                 hostname,
                 kind: DomainKind::Custom,
                 cname: Some(target),
+                endpoint: None,
+                acm: None,
                 created_at: now,
                 updated_at: now,
             };

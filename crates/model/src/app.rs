@@ -19,6 +19,8 @@ pub struct App {
     pub build_stack: String,
     /// Whether visitors get the maintenance page.
     pub maintenance: bool,
+    /// Whether its custom domains get automatic certificates.
+    pub acm: bool,
     /// What the last build's buildpack called the app, such as `Node.js`.
     pub buildpack_description: Option<String>,
     /// Raised with every change of intent; reconcilers report the generation they made true.

@@ -71,10 +71,18 @@ ids! {
     FormationId;
     /// A host name of an app.
     DomainId;
+    /// A certificate with its key.
+    CertificateId;
+    /// An app's place for a certificate.
+    SniEndpointId;
     /// A place to upload a source archive to.
     SourceId;
     /// A client's licence to run a program in a running dyno.
     VisitId;
     /// A reader's licence to follow an app's log.
     LogSessionId;
+    /// A place that an app's lines are sent to.
+    DrainId;
+    /// A licence to write into an app's log from outside.
+    LogInputId;
 }

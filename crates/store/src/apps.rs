@@ -13,7 +13,7 @@ macro_rules! select {
         concat!(
             "SELECT a.id, a.name, a.owner_id, o.email, a.stack, a.build_stack, a.maintenance,
                     a.buildpack_description, a.generation, a.repo_bytes, a.slug_bytes,
-                    a.created_at, a.updated_at, a.released_at, a.deleted_at, a.boot_timeout
+                    a.created_at, a.updated_at, a.released_at, a.deleted_at, a.boot_timeout, a.acm
              FROM apps a JOIN accounts o ON o.id = a.owner_id ",
             $rest
         )
@@ -99,7 +99,7 @@ pub fn update(tx: &mut Tx<'_>, app: &App, now: Timestamp) -> Result<()> {
     tx.run(
         "UPDATE apps SET name = ?2, stack = ?3, build_stack = ?4, maintenance = ?5,
                          buildpack_description = ?6, slug_bytes = ?7, released_at = ?8,
-                         boot_timeout = ?9, updated_at = ?10
+                         boot_timeout = ?9, updated_at = ?10, acm = ?11
          WHERE id = ?1",
         values![
             app.id,
@@ -111,7 +111,8 @@ pub fn update(tx: &mut Tx<'_>, app: &App, now: Timestamp) -> Result<()> {
             app.slug_bytes,
             app.released_at,
             app.boot_timeout_seconds,
-            now
+            now,
+            app.acm
         ],
     )?;
     Ok(())
@@ -203,5 +204,6 @@ fn app(row: &mut Row) -> Result<App> {
         released_at: row.take()?,
         deleted_at: row.take()?,
         boot_timeout_seconds: row.take()?,
+        acm: row.take()?,
     })
 }

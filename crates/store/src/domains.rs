@@ -1,10 +1,26 @@
 //! Host names of apps.
 
-use model::domain::Domain;
-use model::{AppId, Timestamp};
+use model::certificate::{Acm, AcmStatus};
+use model::domain::{Domain, DomainKind, EndpointRef};
+use model::{AppId, DomainId, SniEndpointId, Timestamp};
 
 use crate::engine::{Reader, Row, Tx};
 use crate::{Result, values};
+
+/// The columns of a domain with its endpoint's name and what its app wants, in the order [`domain`]
+/// takes them.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.id, d.app_id, d.hostname, d.kind, d.cname, d.created_at, d.updated_at,
+                    e.id, e.name, a.acm, n.status, n.reason
+             FROM domains d JOIN apps a ON a.id = d.app_id
+             LEFT JOIN sni_endpoints e ON e.id = d.sni_endpoint_id
+             LEFT JOIN acme_names n ON n.domain_id = d.id ",
+            $rest
+        )
+    };
+}
 
 /// Writes a new domain.
 ///
@@ -12,8 +28,9 @@ use crate::{Result, values};
 /// When the host name is taken or the database fails.
 pub fn insert(tx: &mut Tx<'_>, domain: &Domain) -> Result<()> {
     tx.run(
-        "INSERT INTO domains (id, app_id, hostname, kind, cname, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO domains (id, app_id, hostname, kind, cname, created_at, updated_at,
+                              sni_endpoint_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         values![
             domain.id,
             domain.app,
@@ -21,7 +38,8 @@ pub fn insert(tx: &mut Tx<'_>, domain: &Domain) -> Result<()> {
             domain.kind,
             domain.cname.as_ref(),
             domain.created_at,
-            domain.updated_at
+            domain.updated_at,
+            domain.endpoint.as_ref().map(|endpoint| endpoint.id)
         ],
     )?;
     Ok(())
@@ -33,8 +51,7 @@ pub fn insert(tx: &mut Tx<'_>, domain: &Domain) -> Result<()> {
 /// When the database fails.
 pub fn list(db: &Reader<'_>, app: AppId) -> Result<Vec<Domain>> {
     db.all(
-        "SELECT id, app_id, hostname, kind, cname, created_at, updated_at FROM domains
-         WHERE app_id = ?1 ORDER BY kind DESC, created_at, id",
+        select!("WHERE d.app_id = ?1 ORDER BY d.kind DESC, d.created_at, d.id"),
         values![app],
         domain,
     )
@@ -45,12 +62,7 @@ pub fn list(db: &Reader<'_>, app: AppId) -> Result<Vec<Domain>> {
 /// # Errors
 /// When the database fails.
 pub fn living(db: &Reader<'_>) -> Result<Vec<Domain>> {
-    db.all(
-        "SELECT d.id, d.app_id, d.hostname, d.kind, d.cname, d.created_at, d.updated_at
-         FROM domains d JOIN apps a ON a.id = d.app_id WHERE a.deleted_at IS NULL",
-        values![],
-        domain,
-    )
+    db.all(select!("WHERE a.deleted_at IS NULL"), values![], domain)
 }
 
 /// Whose this host name is.
@@ -58,12 +70,7 @@ pub fn living(db: &Reader<'_>) -> Result<Vec<Domain>> {
 /// # Errors
 /// When the database fails.
 pub fn by_hostname(db: &Reader<'_>, hostname: &str) -> Result<Option<Domain>> {
-    db.one(
-        "SELECT id, app_id, hostname, kind, cname, created_at, updated_at FROM domains
-         WHERE hostname = ?1",
-        values![hostname],
-        domain,
-    )
+    db.one(select!("WHERE d.hostname = ?1"), values![hostname], domain)
 }
 
 /// Gives an app's default domain another name.
@@ -78,11 +85,29 @@ pub fn rename_default(tx: &mut Tx<'_>, app: AppId, hostname: &str, now: Timestam
     Ok(())
 }
 
+/// Has a domain served with this endpoint's certificate, or with none of its own.
+///
+/// # Errors
+/// When the database fails.
+pub fn set_endpoint(
+    tx: &mut Tx<'_>,
+    id: DomainId,
+    endpoint: Option<SniEndpointId>,
+    now: Timestamp,
+) -> Result<()> {
+    tx.run(
+        "UPDATE domains SET sni_endpoint_id = ?2, updated_at = ?3 WHERE id = ?1",
+        values![id, endpoint, now],
+    )?;
+    Ok(())
+}
+
 /// Removes one domain.
 ///
 /// # Errors
 /// When the database fails.
-pub fn delete(tx: &mut Tx<'_>, id: model::DomainId) -> Result<()> {
+pub fn delete(tx: &mut Tx<'_>, id: DomainId) -> Result<()> {
+    tx.run("DELETE FROM acme_names WHERE domain_id = ?1", values![id])?;
     tx.run("DELETE FROM domains WHERE id = ?1", values![id])?;
     Ok(())
 }
@@ -92,18 +117,31 @@ pub fn delete(tx: &mut Tx<'_>, id: model::DomainId) -> Result<()> {
 /// # Errors
 /// When the database fails.
 pub fn delete_all(tx: &mut Tx<'_>, app: AppId) -> Result<()> {
+    tx.run(
+        "DELETE FROM acme_names WHERE domain_id IN (SELECT id FROM domains WHERE app_id = ?1)",
+        values![app],
+    )?;
     tx.run("DELETE FROM domains WHERE app_id = ?1", values![app])?;
     Ok(())
 }
 
 fn domain(row: &mut Row) -> Result<Domain> {
+    let (id, app, hostname) = (row.take()?, row.take()?, row.take::<String>()?);
+    let kind: DomainKind = row.take()?;
+    let (cname, created_at, updated_at) = (row.take()?, row.take()?, row.take()?);
+    let (endpoint, name): (Option<SniEndpointId>, Option<String>) = (row.take()?, row.take()?);
+    let wants_acm: bool = row.take()?;
+    let (status, reason): (Option<AcmStatus>, Option<String>) = (row.take()?, row.take()?);
+    let noted = status.map(|status| Acm { status, reason });
     Ok(Domain {
-        id: row.take()?,
-        app: row.take()?,
-        hostname: row.take()?,
-        kind: row.take()?,
-        cname: row.take()?,
-        created_at: row.take()?,
-        updated_at: row.take()?,
+        id,
+        app,
+        kind,
+        cname,
+        endpoint: endpoint.zip(name).map(|(id, name)| EndpointRef { id, name }),
+        acm: wants_acm.then(|| Acm::of(kind, &hostname, noted)).flatten(),
+        hostname,
+        created_at,
+        updated_at,
     })
 }

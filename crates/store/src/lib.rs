@@ -6,12 +6,14 @@
 //! Nothing here decides anything: rules are in `control` and `model`.
 
 pub mod accounts;
+pub mod acme;
 pub mod apps;
 pub mod authorizations;
 pub mod blobs;
 pub mod buildpack_installations;
 pub mod builds;
 pub mod census;
+pub mod certificates;
 pub mod desired;
 pub mod domains;
 pub mod dynos;

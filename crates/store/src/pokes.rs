@@ -18,10 +18,12 @@ pub enum Poke {
     OneOffs,
     /// Something is to be thrown away.
     Garbage,
+    /// Something that decides who is shown which certificate, or wants one.
+    Certificates,
 }
 
 impl Poke {
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
 
     const fn index(self) -> usize {
         self as usize

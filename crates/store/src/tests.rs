@@ -216,6 +216,7 @@ async fn config_vars_cannot_be_read_with_another_key_or_from_another_row() {
         stack: "s".to_owned(),
         build_stack: "s".to_owned(),
         maintenance: false,
+        acm: false,
         buildpack_description: None,
         generation: 1,
         repo_bytes: None,

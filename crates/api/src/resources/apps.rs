@@ -60,7 +60,7 @@ struct AppBody {
 impl AppBody {
     fn new(app: &App, state: &ApiState) -> Self {
         Self {
-            acm: false,
+            acm: app.acm,
             archived_at: None,
             boot_timeout_seconds: app.boot_timeout_seconds,
             build_stack: stacks::reference(&app.build_stack),

@@ -274,6 +274,7 @@ impl App {
             stack: "heroku-24".into(),
             build_stack: "heroku-24".into(),
             maintenance: false,
+            acm: false,
             buildpack_description: None,
             generation: 1,
             repo_bytes: None,

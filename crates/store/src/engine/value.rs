@@ -225,6 +225,8 @@ as_text!(
     model::DynoId,
     model::FormationId,
     model::DomainId,
+    model::CertificateId,
+    model::SniEndpointId,
     model::SourceId,
     model::LogSessionId,
     model::VisitId,
@@ -257,6 +259,7 @@ macro_rules! words {
 }
 
 use model::build::{BuildStatus, BuildStep};
+use model::certificate::{AcmStatus, Origin, Trust};
 use model::domain::DomainKind;
 use model::dyno::{DynoKind, DynoState, StopReason};
 use model::release::ReleaseStatus;
@@ -280,6 +283,19 @@ words! {
     DomainKind:
         DomainKind::Heroku => "heroku",
         DomainKind::Custom => "custom";
+    Origin:
+        Origin::Uploaded => "uploaded",
+        Origin::Automatic => "automatic";
+    Trust:
+        Trust::Authority => "authority",
+        Trust::SelfSigned => "self_signed",
+        Trust::Unknown => "unknown";
+    AcmStatus:
+        AcmStatus::Pending => "pending",
+        AcmStatus::Verified => "verified",
+        AcmStatus::Issued => "issued",
+        AcmStatus::Failing => "failing",
+        AcmStatus::Failed => "failed";
     DynoKind:
         DynoKind::Formation => "formation",
         DynoKind::Run => "run",
