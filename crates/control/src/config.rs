@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::release::Cause;
 use model::{Account, AppId, ConfigVars, Timestamp};
-use store::{Poke, Reader, apps};
+use store::{Poke, Reader, apps, desired};
 
 use crate::releases::{self, Draft};
 use crate::{Actor, Control, Error, Resource, Result, access};
@@ -23,7 +23,25 @@ pub async fn get(control: &Control, who: &Account, app: AppId) -> Result<ConfigV
         .await
 }
 
-/// Config vars for the platform itself, such as a build's environment.
+/// What a build finds in its environment: the config vars and, if the app wants that, what its
+/// current release says of itself, which is the one before the build's own.
+///
+/// # Errors
+/// When the app is not found or the database fails.
+pub async fn of_build(control: &Control, app: AppId) -> Result<ConfigVars> {
+    control
+        .read(move |db| {
+            let mut config = of(db, app)?;
+            let release = store::releases::current(db, app)?;
+            let given = release.map(|release| desired::given(db, release.id)).transpose()?;
+            let metadata = given.flatten().and_then(|given| given.metadata);
+            config.0.extend(metadata.map(|one| one.variables()).unwrap_or_default());
+            Ok(config)
+        })
+        .await
+}
+
+/// Config vars for the platform itself.
 ///
 /// # Errors
 /// When the app is not found or the database fails.

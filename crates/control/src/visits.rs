@@ -45,10 +45,7 @@ pub async fn create(
         return Err(Error::Invalid("A program inside a dyno needs a client.".to_owned()));
     }
     let dyno = dynos::info(control, who, app, dyno).await?;
-    if dyno.state != DynoState::Up {
-        let (name, state) = (&dyno.name, dyno.state.as_str());
-        return Err(Error::Conflict(format!("Cannot run inside {name}: it is {state}.")));
-    }
+    check_runs(control, &dyno).await?;
     let who = who.clone();
     control
         .write(move |control, tx| {
@@ -74,6 +71,24 @@ pub async fn create(
             Ok(Invitation { dyno, secret })
         })
         .await
+}
+
+/// A dyno that is frozen in place runs again when somebody comes; one that sleeps is not there.
+async fn check_runs(control: &Control, dyno: &Dyno) -> Result<()> {
+    let id = dyno.id;
+    let life = control.read(move |db| Ok(store::dynos::find(db, id)?)).await?;
+    let runs = life.is_some_and(|life| life.ended_at.is_none() && life.stop_reason.is_none());
+    let (name, state) = (&dyno.name, dyno.state.as_str());
+    match dyno.state {
+        DynoState::Up => Ok(()),
+        DynoState::Idle if runs => Ok(()),
+        DynoState::Idle => Err(Error::Conflict(format!(
+            "Cannot run inside {name}: it sleeps, until a request to the app wakes it."
+        ))),
+        DynoState::Starting | DynoState::Crashed | DynoState::Down | DynoState::Complete => {
+            Err(Error::Conflict(format!("Cannot run inside {name}: it is {state}.")))
+        }
+    }
 }
 
 /// A process type's name stands for its command in the release that the dyno runs.

@@ -13,6 +13,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, pipe};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 
+use crate::leaving::Leaving;
 use crate::sentinel::{Piece, Sentinel};
 use crate::streams::{self, CHUNK, Outputs, Streams};
 
@@ -34,6 +35,7 @@ const EOT: u8 = 0x04;
 /// A client that has joined.
 pub(crate) struct Session {
     client: UnixStream,
+    leaving: Leaving,
     /// The command as it was given.
     command: String,
     /// The session ends when no byte has passed for so long.
@@ -50,15 +52,29 @@ impl Session {
     /// Greets a client.
     ///
     /// # Errors
-    /// When it has gone already.
+    /// When it has gone already, or cannot be watched.
     pub(crate) async fn begin(
         mut client: UnixStream,
         command: String,
         idle: Duration,
     ) -> io::Result<Self> {
+        let leaving = Leaving::of(&client)?;
         client.write_all(GREETING).await?;
         sleep(PAUSE).await;
-        Ok(Self { client, command, idle })
+        Ok(Self { client, leaving, command, idle })
+    }
+
+    /// Waits until the client has left. May be dropped and called again.
+    pub(crate) async fn left(&self) {
+        self.leaving.seen().await;
+    }
+
+    /// Tells the client something before its program runs.
+    ///
+    /// # Errors
+    /// When it has gone.
+    pub(crate) async fn tell(&mut self, text: &str) -> io::Result<()> {
+        self.client.write_all(format!("{text}\r\n").as_bytes()).await
     }
 
     /// Tells the client why nothing runs, and lets it go.
@@ -86,19 +102,21 @@ impl Session {
         mut streams: Streams,
         exit: oneshot::Receiver<i32>,
     ) -> Option<Streams> {
-        let (reader, writer) = self.client.into_split();
+        let Self { client, leaving, command, idle } = self;
+        let (reader, writer) = client.into_split();
         let activity = Notify::new();
         let mut screen = Screen { writer, sentinel: Sentinel::default(), activity: &activity };
         let mut keyboard = Keyboard { reader, activity: &activity };
         // Each arm that is dropped has nothing more to say: the other side is gone.
         let ended = tokio::select! {
             ended = both(&mut streams, &mut keyboard, &mut screen) => ended,
-            () = silence(&activity, self.idle) => Ended::Client,
+            () = leaving.seen() => Ended::Client,
+            () = silence(&activity, idle) => Ended::Client,
         };
         match ended {
             Ended::Client => Some(streams),
             Ended::Dyno => {
-                screen.finish(&self.command, exit).await;
+                screen.finish(&command, exit).await;
                 None
             }
         }

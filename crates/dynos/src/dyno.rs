@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::checksums::Mismatch;
 use crate::launch::Launch;
+use crate::lobby::Client;
 use crate::manager::House;
 use crate::meters::Metered;
 use crate::runtime::{Over, Process};
@@ -89,7 +90,7 @@ pub(crate) struct Handle {
     first: ObservedDyno,
     known: watch::Receiver<Known>,
     stop: watch::Sender<Option<StopReason>>,
-    door: mpsc::Sender<UnixStream>,
+    door: mpsc::Sender<Client>,
     callers: mpsc::Sender<Caller>,
     frost: Arc<Frost>,
 }
@@ -130,7 +131,7 @@ struct Keeper {
     printed: Arc<AtomicBool>,
     known: watch::Sender<Known>,
     told: watch::Receiver<Option<StopReason>>,
-    door: mpsc::Receiver<UnixStream>,
+    door: mpsc::Receiver<Client>,
     guests: Guests,
 }
 
@@ -207,7 +208,7 @@ pub(crate) fn remember(life: &Life, at: Timestamp) -> Handle {
 }
 
 type Ends =
-    (Handle, watch::Sender<Known>, watch::Receiver<Option<StopReason>>, mpsc::Receiver<UnixStream>);
+    (Handle, watch::Sender<Known>, watch::Receiver<Option<StopReason>>, mpsc::Receiver<Client>);
 
 fn handle(life: &Life, condition: Condition, callers: mpsc::Sender<Caller>) -> Ends {
     let dyno = &life.dyno;
@@ -268,7 +269,7 @@ impl Handle {
     }
 
     /// Lets a client in. There is room for one; others are sent away.
-    pub(crate) fn join(&self, client: UnixStream) {
+    pub(crate) fn join(&self, client: Client) {
         let _refused = self.door.try_send(client);
     }
 

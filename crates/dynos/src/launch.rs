@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use model::dyno::{DynoKind, OneOff, Terminal};
-use model::{Dyno, DynoId};
+use model::{Dyno, DynoId, Metadata};
 use sandbox::protocol::{self, Limits, Mount};
 use store::blobs::BlobStore;
 use store::desired::Given;
@@ -14,7 +14,6 @@ use crate::Config;
 pub(crate) use guest::guest;
 
 mod guest;
-mod metadata;
 
 /// Environment that a dyno has before config vars (Heroku, "Dynos").
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -93,7 +92,11 @@ pub(crate) fn port(dyno: DynoId) -> u16 {
 
 /// What the platform sets whatever the app's config says.
 fn platform_env(dyno: &Dyno, given: Option<&Given>, port: u16) -> BTreeMap<String, String> {
-    let mut env = given.map(|given| metadata::variables(dyno, given)).unwrap_or_default();
+    let metadata = given.and_then(|given| given.metadata.as_ref());
+    let mut env = metadata.map(Metadata::variables).unwrap_or_default();
+    if metadata.is_some() {
+        env.insert("HEROKU_DYNO_ID".to_owned(), dyno.id.to_string());
+    }
     env.insert("DYNO".to_owned(), dyno.name.to_string());
     if dyno.name.process_type.is_web() || dyno.kind == DynoKind::Release {
         env.insert("PORT".to_owned(), port.to_string());

@@ -11,11 +11,11 @@ use model::plan::{self, Action, Desired, DynoSpec, Observed, Plan};
 use model::steps::{Step, reached};
 use model::{AppId, DynoId, Timestamp};
 use store::{Poke, one_offs};
-use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::dyno::Handle;
+use crate::lobby::Client;
 use crate::manager::{House, Order, Views};
 use crate::views;
 
@@ -38,7 +38,7 @@ pub(crate) struct Reconciler {
     house: Arc<House>,
     dynos: HashMap<DynoId, Handle>,
     /// Clients that came before the task of their dyno.
-    guests: HashMap<DynoId, UnixStream>,
+    guests: HashMap<DynoId, Client>,
     inbox: mpsc::Receiver<Order>,
     views: watch::Sender<Views>,
     /// Sleeping apps that a request has come for, until something starts.
@@ -217,7 +217,18 @@ impl Reconciler {
                 Some(order) = self.inbox.recv() => order,
             };
             match order {
-                Order::Join(dyno, client) => self.admit(dyno, client),
+                Order::Join(dyno, client) => {
+                    let client = Client::New(client);
+                    match self.dynos.get(&dyno) {
+                        Some(handle) => handle.join(client),
+                        // Its dyno's task comes, or there is no memory for it.
+                        None => {
+                            // Who came first stays.
+                            self.guests.entry(dyno).or_insert(client);
+                            return Woken::Look;
+                        }
+                    }
+                }
                 Order::Visit(visit, client) => {
                     // One that has gone meanwhile is visited by nobody: the client is let go.
                     if let Some(handle) = self.dynos.get(&visit.dyno) {
@@ -230,14 +241,6 @@ impl Reconciler {
                 }
                 Order::StopAll(done) => return self.stop_all(done).await,
             }
-        }
-    }
-
-    /// Lets a client into its dyno, or keeps it until the dyno's task is there.
-    fn admit(&mut self, dyno: DynoId, client: UnixStream) {
-        match self.dynos.get(&dyno) {
-            Some(handle) => handle.join(client),
-            None => drop(self.guests.insert(dyno, client)),
         }
     }
 

@@ -190,9 +190,16 @@ impl Voice {
     }
 }
 
+const MIB: u64 = 1024 * 1024;
+
 /// What a dyno needs, what there is, and what is done about it.
 pub(crate) fn short_of_memory(needs_bytes: u64, free_bytes: u64, then: &str) -> String {
-    const MIB: u64 = 1024 * 1024;
     let (needs, free) = (needs_bytes / MIB, free_bytes / MIB);
     format!("Not enough memory on this server: {needs}M needed, {free}M free. {then}")
+}
+
+/// What the client of a one-off waits for.
+pub(crate) fn waiting_for_memory(needs_bytes: u64, free_bytes: u64) -> String {
+    let (needs, free) = (needs_bytes / MIB, free_bytes / MIB);
+    format!("Waiting for memory: {needs}M needed, {free}M free on this server")
 }

@@ -1,1 +1,2 @@
--- One-off dynos that wait, and what else they need.
+-- One-off dynos that are not over: the reconciler reads them in every round, among all that ever were.
+CREATE INDEX one_offs_unfinished ON one_offs (created_at, id) WHERE finished_at IS NULL;

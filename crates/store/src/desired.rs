@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use model::domain::DomainKind;
+use model::feature::AppFeature;
 use model::plan::{
     CurrentRelease, Desired, DesiredApp, Restart, RestartTarget, WantedOnce, WantedType,
 };
 use model::{
-    AppId, AppName, ConfigVars, DynoId, DynoName, Feature, Release, ReleaseId, Slug, Timestamp,
+    AppId, ConfigVars, DynoId, DynoName, Feature, Metadata, Release, ReleaseId, Slug, Timestamp,
 };
 
 use crate::engine::{Reader, Tx};
@@ -50,19 +51,8 @@ pub struct Given {
     pub config: ConfigVars,
     /// Its slug.
     pub slug: Option<Slug>,
-    /// What its dynos are told about themselves, when the app wants that.
+    /// What it says of itself to its dynos, when the app wants that.
     pub metadata: Option<Metadata>,
-}
-
-/// What dynos are told about themselves.
-#[derive(Clone, Debug)]
-pub struct Metadata {
-    /// The app's name.
-    pub app: AppName,
-    /// The host name that the app has by itself.
-    pub default_domain: Option<String>,
-    /// When the release was made.
-    pub released_at: Timestamp,
 }
 
 /// What a dyno of this release is given.
@@ -72,19 +62,32 @@ pub struct Metadata {
 pub fn given(db: &Reader<'_>, release: ReleaseId) -> Result<Option<Given>> {
     let Some(release) = releases::find(db, release)? else { return Ok(None) };
     let slug = release.slug.map(|slug| slugs::find(db, slug)).transpose()?.flatten();
-    let metadata = metadata(db, &release)?;
+    let metadata = metadata(db, &release, slug.as_ref())?;
     Ok(Some(Given { version: release.version, config: release.config, slug, metadata }))
 }
 
-fn metadata(db: &Reader<'_>, release: &Release) -> Result<Option<Metadata>> {
-    if !features::of(db, release.app)?.has(Feature::RuntimeDynoMetadata) {
+/// An app's releases speak from the first on that is made after it has asked for that.
+fn metadata(db: &Reader<'_>, release: &Release, slug: Option<&Slug>) -> Result<Option<Metadata>> {
+    let said = features::said(db, release.app)?;
+    let asked = |one: &AppFeature| {
+        one.feature == Feature::RuntimeDynoMetadata
+            && one.switch.is_on()
+            && one.updated_at <= release.created_at
+    };
+    if !said.iter().any(asked) {
         return Ok(None);
     }
     let Some(app) = apps::find(db, release.app)? else { return Ok(None) };
     let domains = domains::list(db, release.app)?;
     let default = domains.into_iter().find(|domain| domain.kind == DomainKind::Heroku);
-    let default_domain = default.map(|domain| domain.hostname);
-    Ok(Some(Metadata { app: app.name, default_domain, released_at: release.created_at }))
+    Ok(Some(Metadata {
+        app: app.id,
+        name: app.name,
+        default_domain: default.map(|domain| domain.hostname),
+        version: release.version,
+        released_at: release.created_at,
+        commit: slug.and_then(|slug| slug.commit.clone()),
+    }))
 }
 
 /// Remembers the generations that have been made true.

@@ -164,7 +164,8 @@ pub fn find(db: &Reader<'_>, id: DynoId) -> Result<Option<Life>> {
 }
 
 /// The dynos that people see: not builds, not one-offs that are over, not those being stopped, and
-/// not those that a newer one of the same name is about to replace; and those that wait for memory.
+/// not those that a newer one of the same name is about to replace; and those that wait for memory,
+/// one-offs among them.
 ///
 /// # Errors
 /// When the statement fails.
@@ -182,6 +183,7 @@ pub fn of_app(db: &Reader<'_>, app: AppId) -> Result<Vec<Dyno>> {
     );
     let lives = db.all(sql, values![app], read)?;
     let mut dynos: Vec<Dyno> = lives.into_iter().map(|life| life.dyno).collect();
+    dynos.extend(one_offs::waiting(db, app)?);
     for waiting in waiting_dynos::of_app(db, app)? {
         if !dynos.iter().any(|dyno| dyno.name == waiting.name) {
             dynos.push(waiting);

@@ -3,7 +3,7 @@
 //! The variables and the attach secret are sealed; the secret is found by its hash.
 
 use model::dyno::{DynoKind, Exit, Mount, OneOff, Terminal};
-use model::{AppId, ConfigVars, DynoId, DynoName, Secret, Timestamp};
+use model::{AppId, ConfigVars, Dyno, DynoId, DynoName, DynoState, Secret, Timestamp};
 use sha2::{Digest, Sha256};
 
 use crate::apps::{open_config, seal_config};
@@ -93,6 +93,42 @@ pub fn unfinished(db: &Reader<'_>) -> Result<Vec<OneOff>> {
 pub fn unfinished_of(db: &Reader<'_>, app: AppId) -> Result<Vec<OneOff>> {
     let sql = select!("WHERE o.app_id = ?1 AND o.finished_at IS NULL ORDER BY o.created_at, o.id");
     db.all(sql, values![app], |row| one_off(db, row))
+}
+
+/// An app's wishes for which there is no dyno yet, oldest first: they wait for memory, or are about
+/// to start. People see them as dynos; builds are not shown.
+///
+/// # Errors
+/// When the database fails.
+pub fn waiting(db: &Reader<'_>, app: AppId) -> Result<Vec<Dyno>> {
+    let sql = "SELECT o.id, o.process_type, o.number, o.kind, o.release_id,
+             COALESCE(r.version, 0), o.command, o.size, o.created_at
+         FROM one_offs o LEFT JOIN releases r ON r.id = o.release_id
+         WHERE o.app_id = ?1 AND o.kind <> 'build' AND o.finished_at IS NULL
+             AND o.cancelled_at IS NULL
+             AND NOT EXISTS (SELECT 1 FROM dynos d WHERE d.id = o.id)
+         ORDER BY o.created_at, o.id";
+    db.all(sql, values![app], |row| {
+        let id = row.take()?;
+        let name = DynoName { process_type: row.take()?, number: row.take()? };
+        let (kind, release, release_version) = (row.take()?, row.take()?, row.take()?);
+        let (command, size, created_at) = (row.take()?, row.take()?, row.take()?);
+        Ok(Dyno {
+            id,
+            app,
+            name,
+            kind,
+            release,
+            release_version,
+            command,
+            size,
+            state: DynoState::Starting,
+            exit: None,
+            created_at,
+            up_at: None,
+            updated_at: created_at,
+        })
+    })
 }
 
 /// The wish for a release's command, whichever way it went.

@@ -6,16 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::dyno::DynoKind;
+use model::dyno::{DynoKind, StopReason};
 use model::plan::Condition;
 use model::steps::{Step, reached};
 use model::{DynoState, Timestamp};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::attach::Session;
 use crate::launch;
+use crate::lobby::Client;
 use crate::meters;
 use crate::output::{self, AppLog, Sink};
 use crate::runtime::{self, Over, Process, Status};
@@ -33,6 +34,7 @@ const KNOCK: Duration = Duration::from_secs(1);
 impl Keeper {
     /// Finds the process that another server started, and goes on where that left off.
     pub(super) async fn answering(&mut self) -> Phase {
+        self.recall();
         let mut process = match self.house.runtime.find(self.id()).await {
             Ok(process) => process,
             Err(error) => return Phase::Gone(self.vanished(&error).await),
@@ -53,6 +55,14 @@ impl Keeper {
             return Phase::Up;
         }
         self.launched().await
+    }
+
+    /// A row that was told to stop no longer says what its dyno was before.
+    fn recall(&mut self) {
+        if self.life.stop_reason.is_some_and(|why| why != StopReason::Idling) {
+            let was_up = self.life.dyno.up_at.is_some();
+            self.life.dyno.state = if was_up { DynoState::Up } else { DynoState::Starting };
+        }
     }
 
     /// Gets all that the process needs, a client included, and starts it.
@@ -222,9 +232,9 @@ impl Keeper {
         })
     }
 
-    async fn greet(&self, client: UnixStream) -> io::Result<Session> {
+    async fn greet(&self, client: Client) -> io::Result<Session> {
         let command = self.life.dyno.command.clone();
-        Session::begin(client, command, self.house.config.timing.attach_idle).await
+        client.session(command, self.house.config.timing.attach_idle).await
     }
 
     /// Lets the process's streams flow: to the client, or to log and output.

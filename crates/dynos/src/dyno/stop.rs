@@ -32,11 +32,12 @@ impl Keeper {
     /// No new requests, then none at all, then SIGTERM, then SIGKILL. A build gets only the last.
     pub(super) async fn stopping(&mut self, why: StopReason) -> Phase {
         let (id, now) = (self.id(), Timestamp::now());
-        self.life.stop_reason = Some(why);
+        let first = self.life.stop_reason.replace(why).is_none();
         let backend = self.backend.take();
         self.publish(Condition::Stopping);
         reached(Step::LeftRoutes);
-        if why == StopReason::Idling {
+        // An earlier server may have said it.
+        if why == StopReason::Idling && first {
             self.voice.idling();
             self.voice.changed(self.life.dyno.state, DynoState::Down);
         }

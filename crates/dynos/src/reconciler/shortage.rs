@@ -6,7 +6,9 @@ use model::dyno::DynoKind;
 use model::plan::room::{Remedy, Short};
 use model::plan::{DynoSpec, Plan};
 use model::{AppId, Dyno, DynoId, DynoName, DynoState, Timestamp};
+use store::one_offs;
 
+use crate::lobby::{self, Client};
 use crate::voice::{self, Voice};
 
 use super::Reconciler;
@@ -27,6 +29,7 @@ impl Reconciler {
             self.say_short(short);
         }
         self.shortage.said = plan.short.iter().map(key).collect();
+        self.show_into_lobby(plan).await?;
         let before = self.shortage.listed.take();
         let mut known = before.clone().unwrap_or_default();
         let waiting = plan.short.iter().filter_map(|short| {
@@ -47,6 +50,23 @@ impl Reconciler {
                 .await?;
         }
         self.shortage.listed = Some(now);
+        Ok(())
+    }
+
+    /// Clients whose one-offs wait are told so.
+    async fn show_into_lobby(&mut self, plan: &Plan) -> store::Result<()> {
+        for short in &plan.short {
+            let DynoSpec::Once(id) = short.spec else { continue };
+            if !matches!(self.guests.get(&id), Some(Client::New(_))) {
+                continue;
+            }
+            let once = self.house.rooms.store.read(move |db| one_offs::find(db, id)).await?;
+            if let (Some(once), Some(Client::New(client))) = (once, self.guests.remove(&id)) {
+                let why = voice::waiting_for_memory(short.needs_bytes, short.free_bytes);
+                let waiting = lobby::wait(&self.house, client, once, why);
+                self.guests.insert(id, Client::Waiting(waiting));
+            }
+        }
         Ok(())
     }
 
