@@ -18,6 +18,10 @@ use crate::pipe::{self, Patience};
 use crate::socket::Socket;
 use crate::transfer::{End, Transfer};
 
+use leaving::Leaving;
+
+mod leaving;
+
 /// What a rendezvous secret starts with.
 const PREFIX: &[u8] = b"rv.";
 /// Length of a secret: the prefix and 40 lower-case hex digits.
@@ -63,12 +67,18 @@ pub async fn http(connection: Connection) {
     hand_over(connection, |stream| Handover::Http { stream, peer, tls }).await;
 }
 
-/// Hands over the client of a one-off dyno.
+/// Hands over the client of a one-off dyno. When it leaves, the platform's end is closed at once,
+/// whatever is still on the way to it.
 pub async fn rendezvous(mut connection: Connection, secret: Secret) {
     let peer = connection.peer;
     connection.client.input.skip(secret.length);
-    hand_over(connection, |stream| Handover::Rendezvous { secret: secret.text, stream, peer })
-        .await;
+    let leaving = Leaving::of(&connection.client.socket);
+    let wrap = |stream| Handover::Rendezvous { secret: secret.text, stream, peer };
+    // Dropped, the first closes both connections; the second only watches.
+    tokio::select! {
+        () = hand_over(connection, wrap) => {}
+        () = leaving.seen() => {}
+    }
 }
 
 async fn hand_over(mut connection: Connection, wrap: impl FnOnce(StdStream) -> Handover) {
