@@ -25,6 +25,7 @@ pub mod routes;
 pub mod settings;
 pub mod slugs;
 pub mod sources;
+pub mod traffic;
 pub mod visits;
 
 mod access;

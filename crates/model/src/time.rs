@@ -49,6 +49,18 @@ impl Timestamp {
         self.civil().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
+    /// `Sun, 06 Nov 1994 08:49:37 GMT`: as HTTP writes times.
+    #[must_use]
+    pub fn http_date(self) -> String {
+        self.civil().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
+
+    /// A moment written as RFC 3339 says, with any offset; `None` if it is not.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_microsecond()))
+    }
+
     fn civil(self) -> jiff::Timestamp {
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
     }
@@ -76,5 +88,8 @@ mod tests {
         let at = Timestamp::from_micros(1_284_650_026_677_020);
         assert_eq!(at.to_string(), "2010-09-16T15:13:46.677020+00:00");
         assert_eq!(at.rfc3339(), "2010-09-16T15:13:46Z");
+        assert_eq!(Timestamp::from_rfc3339("2010-09-16T17:13:46.677020+02:00"), Some(at));
+        assert_eq!(Timestamp::from_rfc3339("yesterday"), None);
+        assert_eq!(at.http_date(), "Thu, 16 Sep 2010 15:13:46 GMT");
     }
 }
