@@ -10,6 +10,7 @@
 
 mod config;
 mod disk;
+mod drains;
 mod intake;
 mod logplex;
 mod query;

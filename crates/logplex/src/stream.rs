@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use model::{LogEntry, Timestamp};
+use model::{DrainId, LogEntry, Timestamp};
 
 use crate::config::Config;
-use crate::query::{Mode, Query};
+use crate::drains::Buffer;
+use crate::query::{Filter, Mode, Query};
 use crate::record::Record;
 use crate::ring::Ring;
 use crate::session::Session;
@@ -22,6 +23,7 @@ struct State {
     /// The first id given by this run of the server. From here on ids have no jumps.
     run_start: u64,
     tails: Vec<Weak<Tail>>,
+    drains: Vec<Arc<Buffer>>,
     ended: bool,
 }
 
@@ -34,7 +36,8 @@ impl Stream {
         // The clock runs faster than lines come, so it is beyond every id an earlier run gave,
         // also beyond those that a crash kept from the disk.
         let run_start = now_as_id().max(last + 1);
-        let state = State { ring, next_id: run_start, run_start, tails: Vec::new(), ended: false };
+        let (tails, drains) = (Vec::new(), Vec::new());
+        let state = State { ring, next_id: run_start, run_start, tails, drains, ended: false };
         Self { state: Mutex::new(state) }
     }
 
@@ -82,10 +85,30 @@ impl Stream {
         Session::new(past, tail)
     }
 
-    /// Ends all tails; those to come end at once.
+    /// Gives a drain's buffer every line from now on. With `after`, the id of the last line that
+    /// the drain has sent, it first gets those that the ring holds since. Answers the id of the
+    /// first line that it gets: older ones it must find elsewhere.
+    pub fn attach(&self, buffer: Arc<Buffer>, after: Option<u64>) -> u64 {
+        let mut state = self.state();
+        let held = after.map(|id| state.ring.after(&Filter::default(), id)).unwrap_or_default();
+        let first = held.first().map_or(state.next_id, |record| record.id);
+        buffer.push(&held);
+        if !state.ended {
+            state.drains.push(buffer);
+        }
+        first
+    }
+
+    /// Gives a drain's buffer no more lines.
+    pub fn detach(&self, drain: DrainId) {
+        self.state().drains.retain(|buffer| buffer.id != drain);
+    }
+
+    /// Ends all tails and drains; those to come end at once.
     pub fn end(&self) {
         let mut state = self.state();
         state.ended = true;
+        state.drains.clear();
         state.end_tails();
     }
 
@@ -126,6 +149,7 @@ impl State {
     }
 
     fn feed(&mut self, records: &[Arc<Record>]) {
+        self.drains.iter().for_each(|buffer| buffer.push(records));
         self.tails.retain(|tail| match tail.upgrade() {
             Some(tail) => {
                 tail.feed(records);

@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{AppId, LogEntry, Timestamp};
+use model::{AppId, DrainId, LogEntry, Timestamp};
 
 use crate::config::Config;
 use crate::disk::Disk;
+use crate::drains::Buffer;
 use crate::query::Query;
 use crate::record::{Record, clean};
 use crate::session::Session;
@@ -91,6 +92,18 @@ impl Streams {
             stream.end_tails();
         }
         session
+    }
+
+    /// Gives a drain's buffer the app's lines; as [`Stream::attach`]. `None` when the app is gone.
+    pub fn attach(&self, app: AppId, buffer: Arc<Buffer>, after: Option<u64>) -> Option<u64> {
+        Some(self.stream(app)?.attach(buffer, after))
+    }
+
+    /// Gives a drain's buffer no more lines.
+    pub fn detach(&self, app: AppId, drain: DrainId) {
+        // Not `stream`, which would make one.
+        let stream = self.apps().streams.get(&app).cloned();
+        stream.iter().for_each(|stream| stream.detach(drain));
     }
 
     /// Ends an app's stream and deletes what was kept.
