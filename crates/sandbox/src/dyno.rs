@@ -36,11 +36,11 @@ pub struct Dyno {
 
 /// Carries out a specification. The shim's process is changed by it for good: it leaves the host's
 /// mounts and network.
-pub fn start(directory: &Path, spec: &Spec, lock: &mut Lock) -> Result<Dyno> {
+pub fn start(spec: &Spec, lock: &mut Lock) -> Result<Dyno> {
     check(spec)?;
     let name = oci::group(spec);
     record::save(lock, &Record { shim: Some(Pid::this().as_raw()), group: Some(name.clone()) })?;
-    stage::enter(directory)?;
+    stage::enter()?;
     if let Some(hierarchy) = cgroup::hybrid() {
         stage::hide(hierarchy)?;
     }

@@ -21,7 +21,6 @@ use crate::protocol::{Ending, Event, Exec, MAX_FRAME, Request, SOCKET, Spec};
 use crate::reception::{Heard, Reception, Visitor};
 use crate::record::{self, Lock, RECORD, Record};
 use crate::runtime::Runtime;
-use crate::stage;
 use crate::streams::Streams;
 use crate::sys;
 
@@ -61,7 +60,7 @@ pub fn live(directory: &Path) -> Result<()> {
     let reception = Reception::open(directory)?;
     announce()?;
     let spec = read_spec()?;
-    let state = match dyno::start(directory, &spec, &mut lock) {
+    let state = match dyno::start(&spec, &mut lock) {
         Ok(dyno) => State::Running(dyno),
         Err(error) => State::Over(failed(directory, &error)?, None),
     };
@@ -280,8 +279,6 @@ impl Shim {
         // at in any case.
         let deleted = self.runtime.delete();
         let removed = Group::new(&self.group).and_then(|group| group.remove());
-        stage::leave();
-        stage::strike(&self.directory);
         for name in [SOCKET, RECORD] {
             let _ = fs::remove_file(self.directory.join(name));
         }

@@ -8,15 +8,17 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::error::{Attempt, Result};
 
-/// Where it is in the dyno's directory. Once entered it is the working directory, and all the
-/// paths below are relative to it: short, and free of any character that mount options give a
-/// meaning.
-pub const STAGE: &str = "stage";
+/// Where it is in the shim's mount namespace: over a directory that is on every host, that everybody
+/// may pass through, and that nobody needs here. The runtime opens the dyno's root with the rights of
+/// the dyno's users, who could not pass through the dyno's own directory. Once entered it is the
+/// working directory, and all the paths below are relative to it: short, and free of any character
+/// that mount options give a meaning.
+const STAGE: &str = "/sys/firmware";
 
 /// The dyno's `/`.
 pub const ROOT: &str = "root";
@@ -33,34 +35,24 @@ pub const STATE: &str = "state";
 
 /// Leaves the host's mount namespace for one that hears of the host's changes but is not heard,
 /// and makes the stage there the working directory.
-pub fn enter(dyno: &Path) -> Result<()> {
+pub fn enter() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).attempt(|| "make a mount namespace")?;
     let nothing: Option<&str> = None;
     let quiet = MsFlags::MS_SLAVE | MsFlags::MS_REC;
     mount(nothing, "/", nothing, quiet, nothing).attempt(|| "leave the host's mounts alone")?;
-    let stage = dyno.join(STAGE);
-    fs::create_dir_all(&stage).attempt(|| format!("make {}", stage.display()))?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("tmpfs"), &stage, Some("tmpfs"), flags, Some("mode=0711,size=16m"))
+    mount(Some("tmpfs"), STAGE, Some("tmpfs"), flags, Some("mode=0711,size=16m"))
         .attempt(|| "mount the stage")?;
-    env::set_current_dir(&stage).attempt(|| "enter the stage")?;
+    env::set_current_dir(STAGE).attempt(|| "enter the stage")?;
     for name in [ROOT, BASE, UNDER, SLUG, DISK, STATE] {
         fs::create_dir(name).attempt(|| format!("make the directory {name}"))?;
     }
     Ok(())
 }
 
-/// Stands somewhere else, so that the stage can go.
+/// Stands somewhere else, so that the stage can go: with the last process that sees it.
 pub fn leave() {
     let _ = env::set_current_dir("/");
-}
-
-/// Takes the stage down and removes its place in the dyno's directory. The kernel keeps what is
-/// still in use until it is not.
-pub fn strike(dyno: &Path) {
-    let stage = dyno.join(STAGE);
-    let _ = umount2(&stage, MntFlags::MNT_DETACH);
-    let _ = fs::remove_dir(&stage);
 }
 
 /// Covers a directory with an empty one, in this namespace only. What is covered is not written to:

@@ -15,7 +15,6 @@ use crate::cgroup::Group;
 use crate::error::{Attempt, Error, Result};
 use crate::protocol::SOCKET;
 use crate::record::{self, Lock, RECORD};
-use crate::stage;
 use crate::sys;
 
 /// So long a killed shim may take to go.
@@ -43,7 +42,6 @@ pub fn sweep(dyno: &Path) -> Result<()> {
     if let Some(group) = record::peek(dyno).group {
         Group::new(&group)?.remove()?;
     }
-    stage::strike(dyno);
     for name in [SOCKET, RECORD] {
         let _ = fs::remove_file(dyno.join(name));
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -136,7 +137,8 @@ impl House {
     /// Starts a dyno and connects to it.
     pub fn start(&self, spec: &Spec) -> Dyno {
         let directory = self.directory.path().join(&spec.id);
-        fs::create_dir(&directory).unwrap();
+        // As private as a server makes it.
+        fs::DirBuilder::new().mode(0o700).create(&directory).unwrap();
         let log = File::create(directory.join("shim.log")).unwrap();
         let mut shim = Command::new(env!("CARGO_BIN_EXE_shim-for-tests"))
             .arg(&directory)
