@@ -34,7 +34,8 @@ pub async fn list(control: &Control, who: &Account, app: AppId) -> Result<Vec<Fo
         .await
 }
 
-/// Changes quantities and sizes, all or nothing; answers the whole formation after it.
+/// Changes quantities and sizes, all or nothing; answers the whole formation after it, when the
+/// router knows of it: a request that follows the answer is not told that no web dynos are wanted.
 ///
 /// # Errors
 /// When the app or a process type is not found, a rule on quantities or sizes is broken, or the
@@ -46,7 +47,7 @@ pub async fn scale(
     changes: Vec<Scale>,
 ) -> Result<Vec<Formation>> {
     let who = who.clone();
-    control
+    let rows = control
         .write(move |control, tx| {
             let app = access::app(tx, &who, app)?;
             let mut rows = formations::list(tx, app.id)?;
@@ -67,7 +68,9 @@ pub async fn scale(
             tx.after_commit(|| reached(Step::ScaleWritten));
             Ok(rows)
         })
-        .await
+        .await?;
+    control.published.catches_up(&control.store).await;
+    Ok(rows)
 }
 
 /// Makes the formation's types those of `slug`. New types start with no dynos, except that the

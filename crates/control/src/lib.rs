@@ -30,6 +30,7 @@ pub mod visits;
 
 mod access;
 mod error;
+mod published;
 mod random;
 mod wake;
 
@@ -44,6 +45,8 @@ use store::blobs::BlobStore;
 use store::outputs::Outputs;
 use store::{Reader, Store, Tx};
 use tokio::sync::Semaphore;
+
+use published::Published;
 
 pub use error::{Error, Resource, Result};
 pub use settings::{Scheme, Settings};
@@ -65,6 +68,7 @@ pub struct Control {
     pub settings: Arc<Settings>,
     // Password hashing takes memory and time on purpose: so many at once.
     hashing: Arc<Semaphore>,
+    published: Published,
 }
 
 impl Control {
@@ -78,7 +82,8 @@ impl Control {
         settings: Settings,
     ) -> Self {
         let hashing = Arc::new(Semaphore::new(2));
-        Self { store, blobs, outputs, logs, settings: Arc::new(settings), hashing }
+        let (settings, published) = (Arc::new(settings), Published::nothing());
+        Self { store, blobs, outputs, logs, settings, hashing, published }
     }
 
     async fn write<T: Send + 'static>(

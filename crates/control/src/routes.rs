@@ -11,7 +11,7 @@ use model::routes::{
     AppRoute, Choice, Continuation, DynoConnections, RoutingTable, WebState, WebView,
 };
 use model::{App, AppId, ConfigVars, Feature};
-use store::{Poke, Reader, apps, domains, features};
+use store::{Poke, Reader, apps, domains, features, formations};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +44,8 @@ pub struct RoutedApp {
     pub maintenance_page_url: Option<String>,
     /// Its features.
     pub features: Features,
+    /// How many web dynos are wanted.
+    pub web_dynos: u32,
 }
 
 /// Merges what is stored and what runs. An app that the dyno manager has not looked at yet has no
@@ -56,8 +58,10 @@ pub fn table(
 ) -> RoutingTable {
     let mut routes: HashMap<AppId, Arc<AppRoute>> = HashMap::new();
     for routed in &stored.apps {
-        let view = views.get(&routed.app.id).cloned();
-        let web = view.unwrap_or_else(|| unseen(&routed.app));
+        let web = match views.get(&routed.app.id) {
+            Some(view) => seen(routed, view.clone()),
+            None => unseen(&routed.app),
+        };
         let route = AppRoute {
             app: routed.app.id,
             name: routed.app.name.clone(),
@@ -109,20 +113,23 @@ pub async fn run(
     cancel: CancellationToken,
 ) {
     let mut wake = Wake::new(&control.store, &[Poke::Routes], PERIOD, cancel);
-    let mut stored = None;
+    let pokes = control.store.subscribe(Poke::Routes);
+    let (mut stored, mut newest) = (None, 0);
     loop {
         // Only a poke makes the database be read: views change far more often than domains.
         if stored.is_none() {
+            newest = *pokes.borrow();
             stored = read(&control).await;
         }
         if let Some(stored) = &stored {
             let now = views.borrow_and_update().clone();
             publish(table(stored, &now, &control.settings.platform_hosts));
+            control.published.reached(newest);
         }
         tokio::select! {
             // Dropped, it has lost nothing: pokes are counters, compared at the next call.
             woken = wake.next() => match woken {
-                Woken::Stop => return,
+                Woken::Stop => return control.published.ends(),
                 Woken::Again => stored = None,
             },
             // Dropped, the change is still unseen and is seen by the next `borrow_and_update`.
@@ -145,12 +152,14 @@ async fn read(control: &Control) -> Option<Stored> {
 
 fn from(db: &Reader<'_>) -> Result<Stored> {
     let mut features = features::all(db)?;
+    let web_dynos = formations::web_dynos(db)?;
     let routed = |app: App| {
         let config = apps::config(db, app.id)?.unwrap_or_default();
         Ok(RoutedApp {
             error_page_url: page(&config, "ERROR_PAGE_URL"),
             maintenance_page_url: page(&config, "MAINTENANCE_PAGE_URL"),
             features: features.remove(&app.id).unwrap_or_default(),
+            web_dynos: web_dynos.get(&app.id).copied().unwrap_or_default(),
             app,
         })
     };
@@ -160,6 +169,16 @@ fn from(db: &Reader<'_>) -> Result<Stored> {
 
 fn page(config: &ConfigVars, name: &str) -> Option<String> {
     config.get(name).filter(|url| !url.is_empty()).map(str::to_owned)
+}
+
+/// A view may be older than the wish for dynos: then they are about to start.
+fn seen(routed: &RoutedApp, view: WebView) -> WebView {
+    match view.state {
+        WebState::ScaledToZero if routed.web_dynos > 0 => {
+            WebView { state: WebState::Starting, ..view }
+        }
+        _ => view,
+    }
 }
 
 fn unseen(app: &App) -> WebView {

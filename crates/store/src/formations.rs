@@ -1,5 +1,7 @@
 //! Formations.
 
+use std::collections::HashMap;
+
 use model::formation::Formation;
 use model::{AppId, ProcessType};
 
@@ -17,6 +19,16 @@ pub fn list(db: &Reader<'_>, app: AppId) -> Result<Vec<Formation>> {
         values![app],
         formation,
     )
+}
+
+/// How many web dynos are wanted, of each app that wants any.
+///
+/// # Errors
+/// When the database fails.
+pub fn web_dynos(db: &Reader<'_>) -> Result<HashMap<AppId, u32>> {
+    let sql = "SELECT app_id, quantity FROM formations WHERE process_type = ?1 AND quantity > 0";
+    let rows = db.all(sql, values![&ProcessType::web()], |row| Ok((row.take()?, row.take()?)))?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Writes a process type's wanted state, new or not.

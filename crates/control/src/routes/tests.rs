@@ -117,3 +117,46 @@ async fn a_new_table_follows_each_change_of_either_side() {
     stop.cancel();
     task.await.expect("no panic");
 }
+
+#[tokio::test]
+async fn whoever_scales_up_is_answered_when_the_router_expects_dynos() {
+    let lab = Lab::new().await;
+    let app = lab.app("one").await;
+    lab.deploy(&app, "a", &[("web", "w")]).await;
+    let web = |quantity| {
+        let quantity = Some(model::formation::QuantityChange::To(quantity));
+        vec![crate::formations::Scale {
+            process_type: model::ProcessType::web(),
+            quantity,
+            size: None,
+        }]
+    };
+    crate::formations::scale(&lab.control, &lab.who, app.id, web(0)).await.expect("scaled");
+    // The dyno manager has seen this, and then sees nothing more.
+    let none = WebView { state: WebState::ScaledToZero, backends: Arc::from([]) };
+    let (_views, seen) = watch::channel(Arc::new(HashMap::from([(app.id, none)])));
+    let published = Arc::new(std::sync::Mutex::new(None));
+    let (keep, cancel) = (published.clone(), CancellationToken::new());
+    let publish = move |table: RoutingTable| {
+        *keep.lock().expect("good") = state(&table, "one.localhost");
+    };
+    let running = tokio::spawn(run(lab.control.clone(), seen, publish, cancel.clone()));
+    while published.lock().expect("good").is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*published.lock().expect("good"), Some(WebState::ScaledToZero));
+    for quantity in [1, 0, 2] {
+        crate::formations::scale(&lab.control, &lab.who, app.id, web(quantity))
+            .await
+            .expect("scaled");
+        let expected = if quantity > 0 { WebState::Starting } else { WebState::ScaledToZero };
+        assert_eq!(*published.lock().expect("good"), Some(expected));
+    }
+    cancel.cancel();
+    running.await.expect("no panic");
+    let alone = crate::formations::scale(&lab.control, &lab.who, app.id, web(1));
+    tokio::time::timeout(Duration::from_secs(1), alone)
+        .await
+        .expect("nobody is waited for")
+        .expect("scaled");
+}
