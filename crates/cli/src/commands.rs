@@ -11,8 +11,8 @@ use crate::screen::Screen;
 use crate::session::Session;
 use crate::topics::features::{Enabled, Shelf};
 use crate::topics::{
-    apps, auth, boot_timeout, config, domains, features, git, inside, logs, maintenance, ps,
-    releases, run,
+    apps, auth, boot_timeout, config, domains, features, git, inside, logs, maintenance, metrics,
+    ps, releases, run,
 };
 
 /// The client of Hythe: apps, dynos, config, releases and logs of any server
@@ -130,6 +130,9 @@ enum Command {
     /// Take the app out of maintenance mode
     #[command(name = "maintenance:off")]
     MaintenanceOff(maintenance::Only),
+    /// Show the requests, errors and response times of an app
+    #[command(name = "metrics", visible_alias = "traffic")]
+    Metrics(metrics::Metrics),
     /// List dynos for an app
     #[command(name = "ps")]
     Ps(ps::List),
@@ -220,6 +223,7 @@ impl Command {
             Self::Maintenance(args) => args.show(session),
             Self::MaintenanceOn(args) => args.set(session, maintenance::Mode::On),
             Self::MaintenanceOff(args) => args.set(session, maintenance::Mode::Off),
+            Self::Metrics(args) => args.run(session),
             Self::Ps(args) => args.run(session),
             Self::PsBootTimeout(args) => args.run(session),
             Self::PsScale(args) => args.run(session),
@@ -258,6 +262,7 @@ mod tests {
             "hythe config:set A=-1 B=x=y -a demo",
             "hythe rollback v3",
             "hythe releases:rollback",
+            "hythe metrics -a demo --step hour --from 2026-01-02T03:04:05Z",
             "hythe logs --tail -n 20 --ps web.1 --source app",
             "hythe run -a demo -- bash -c true",
             "hythe run -a demo rake db:migrate --trace",

@@ -10,6 +10,7 @@ pub(crate) mod git;
 pub(crate) mod inside;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
+pub(crate) mod metrics;
 pub(crate) mod ps;
 pub(crate) mod releases;
 pub(crate) mod run;

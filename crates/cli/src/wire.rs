@@ -1,5 +1,7 @@
 //! The parts of the API's answers that the client reads. Unknown members are ignored.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A name alone: of a stack, a region.
@@ -102,6 +104,41 @@ pub(crate) struct Domain {
     pub kind: String,
     #[serde(default)]
     pub cname: Option<String>,
+}
+
+/// What the router saw of an app's requests.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Traffic {
+    pub from: String,
+    pub to: String,
+    pub total: Tally,
+    pub intervals: Vec<Interval>,
+}
+
+/// One interval of it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Interval {
+    pub at: String,
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+/// A sum over requests.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Tally {
+    pub requests: u64,
+    pub statuses: BTreeMap<String, u64>,
+    pub codes: BTreeMap<String, u64>,
+    pub bytes: u64,
+    pub latency_ms: Option<Latency>,
+}
+
+/// How long requests took.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Latency {
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
 }
 
 /// The account that asks.

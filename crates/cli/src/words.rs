@@ -19,6 +19,12 @@ fn ago_in(rfc3339: &str, now: i64, zone: TimeZone) -> String {
     }
 }
 
+/// `2015/11/17 17:37`, in the person's time zone; as it came when it is no time.
+pub(crate) fn local(rfc3339: &str) -> String {
+    let Ok(at) = rfc3339.parse::<Timestamp>() else { return rfc3339.to_owned() };
+    at.to_zoned(TimeZone::system()).strftime("%Y/%m/%d %H:%M").to_string()
+}
+
 /// `45 MB`, whole units of 1024; nothing known is `0 B`, as Heroku's client writes it.
 pub(crate) fn bytes(bytes: Option<u64>) -> String {
     let mut rest = bytes.unwrap_or(0);

@@ -48,12 +48,15 @@ pub struct LogEntry {
 pub struct LogSink {
     queue: SyncSender<Vec<LogEntry>>,
     lost: Arc<Lost>,
+    sent: Arc<AtomicU64>,
 }
 
 /// Lines dropped on the way in, per app, since they were last taken.
 #[derive(Default)]
 pub struct Lost {
     total: AtomicU64,
+    /// All since the start.
+    ever: AtomicU64,
     by_app: Mutex<HashMap<AppId, u64>>,
 }
 
@@ -72,6 +75,7 @@ impl Lost {
             *by_app.entry(entry.app).or_default() += 1;
         }
         self.total.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        self.ever.fetch_add(batch.len() as u64, Ordering::Relaxed);
     }
 }
 
@@ -81,7 +85,7 @@ impl LogSink {
     pub fn channel(batches: usize) -> (Self, Receiver<Vec<LogEntry>>, Arc<Lost>) {
         let (queue, receiver) = sync_channel(batches);
         let lost = Arc::new(Lost::default());
-        (Self { queue, lost: lost.clone() }, receiver, lost)
+        (Self { queue, lost: lost.clone(), sent: Arc::default() }, receiver, lost)
     }
 
     /// Hands over lines, in order. Never blocks.
@@ -89,6 +93,7 @@ impl LogSink {
         if batch.is_empty() {
             return;
         }
+        self.sent.fetch_add(batch.len() as u64, Ordering::Relaxed);
         if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
             self.queue.try_send(batch)
         {
@@ -96,6 +101,12 @@ impl LogSink {
             // Logplex may just have emptied the queue and looked at the counts before these.
             self.wake();
         }
+    }
+
+    /// Lines handed over since the start, and how many of them were dropped.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.lost.ever.load(Ordering::Relaxed))
     }
 
     /// Makes Logplex look up: at the counts of lost lines, or whether it is to stop. A full queue
