@@ -46,6 +46,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(resources::slugs::routes())
         .merge(resources::sources::routes())
         .merge(resources::stacks::routes())
+        .merge(resources::traffic::routes())
         .merge(streams::routes())
         .fallback(unbuilt::answer)
         .method_not_allowed_fallback(unbuilt::answer);

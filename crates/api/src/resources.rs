@@ -20,3 +20,4 @@ pub mod releases;
 pub mod slugs;
 pub mod sources;
 pub mod stacks;
+pub mod traffic;

@@ -13,3 +13,5 @@ mod platform;
 mod schema;
 #[path = "contract/streams.rs"]
 mod streams;
+#[path = "contract/traffic.rs"]
+mod traffic;

@@ -5,11 +5,13 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
+use model::Secret;
 
 use crate::private_files;
 
 const KEY_FILE: &str = "secrets.key";
 const STREAM_KEY_FILE: &str = "streams.key";
+const METRICS_TOKEN_FILE: &str = "metrics.token";
 const LOCK_FILE: &str = "lock";
 
 /// Holds the data directory: no second server may use it. Gone when dropped, or when the process
@@ -66,6 +68,25 @@ pub fn secrets_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
 /// When it cannot be read or made, or is not a key.
 pub fn stream_key(data_dir: &Path) -> anyhow::Result<[u8; 32]> {
     key(&data_dir.join(STREAM_KEY_FILE))
+}
+
+/// The token that the operator's Prometheus shows: 64 hex digits, for its `credentials_file`.
+///
+/// # Errors
+/// When it cannot be read or made.
+pub fn metrics_token(data_dir: &Path) -> anyhow::Result<Secret> {
+    let path = data_dir.join(METRICS_TOKEN_FILE);
+    if !path.exists() {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|error| anyhow!("get random bytes: {error}"))?;
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        private_files::write(&path, hex.as_bytes())?;
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    match text.trim() {
+        token if token.len() < 16 => bail!("{} is too short for a token", path.display()),
+        token => Ok(Secret::new(token)),
+    }
 }
 
 fn key(path: &Path) -> anyhow::Result<[u8; 32]> {

@@ -14,6 +14,7 @@ mod first_start;
 mod foundation;
 mod gap;
 mod hook;
+mod metrics;
 mod open_files;
 mod platform;
 mod ports;

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::metrics;
+
 /// Where clients find the private authority's certificate.
 const CA_PATH: &str = "/ca.pem";
 
@@ -29,7 +31,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Everything the platform serves itself.
 #[derive(Clone)]
 pub struct Platform {
-    ca: Router,
+    /// The authority's certificate and the metrics.
+    own: Router,
     api: Router,
     git: Router,
     dynos: Dynos,
@@ -40,14 +43,14 @@ pub struct Platform {
 impl Platform {
     /// A platform of these parts. Connections run in `tasks`; on `stop` they finish their request.
     pub fn new(
-        ca: String,
+        own: Router,
         api: Router,
         git: Router,
         dynos: Dynos,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        Self { ca: ca_route(ca), api, git, dynos, tasks, stop }
+        Self { own, api, git, dynos, tasks, stop }
     }
 
     /// Serves every connection that arrives, until the router is gone.
@@ -93,7 +96,7 @@ impl Platform {
         ended.map_err(std::io::Error::other)
     }
 
-    /// git's paths end in `.git/…`; all others but one are the API's.
+    /// git's paths end in `.git/…`; all others but two are the API's.
     async fn answer(
         self,
         request: Request<hyper::body::Incoming>,
@@ -101,7 +104,7 @@ impl Platform {
         let is_git =
             request.uri().path().split('/').nth(1).is_some_and(|app| app.ends_with(".git"));
         let rooms = match request.uri().path() {
-            CA_PATH => self.ca,
+            CA_PATH | metrics::PATH => self.own,
             _ if is_git => self.git,
             _ => self.api,
         };
@@ -116,7 +119,7 @@ impl Platform {
 
 /// The private authority's certificate: public by nature, and what a client must trust before it can
 /// speak TLS with this server.
-fn ca_route(pem: String) -> Router {
+pub fn ca_route(pem: String) -> Router {
     let answer = move || async move { ([(CONTENT_TYPE, "application/x-pem-file")], pem) };
     Router::new().route(CA_PATH, get(answer))
 }

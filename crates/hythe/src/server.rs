@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 use builds::Builder;
 use control::Control;
+use control::traffic::Traffic;
 use dynos::Dynos;
 use git::GitState;
 use logplex::Logplex;
 use model::log::Lost;
+use model::traffic::Report;
 use model::{AppId, LogSink};
 use router::{Handover, Listen, Routes, Running, Tls};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::foundation::Foundation;
-use crate::platform::Platform;
+use crate::platform::{self, Platform};
 use crate::settings::{Flags, Settings};
-use crate::{certificates, environment, first_start, foundation, gap, open_files, ports};
+use crate::{certificates, environment, first_start, foundation, gap, metrics, open_files, ports};
 
 /// Batches of log lines that may wait for Logplex; beyond it they are dropped and counted.
 const LOG_BATCHES: usize = 4096;
@@ -30,6 +32,8 @@ const LOG_BATCHES: usize = 4096;
 const HANDOVERS: usize = 1024;
 /// Requests for sleeping apps that may wait to be heard.
 const WAKES: usize = 1024;
+/// Reports of traffic that may wait; beyond it the router's threads go on adding.
+const REPORTS: usize = 64;
 /// Requests under way may take so long when the server stops.
 const DRAIN: Duration = Duration::from_secs(30);
 /// Everything else may take so long.
@@ -125,7 +129,9 @@ impl House {
         publish_routes(foundation, &routes, seen, &tasks, &stop).await;
         let (handover, handovers) = mpsc::channel(HANDOVERS);
         let (wake, asleep) = mpsc::channel(WAKES);
-        let router = start_router(foundation, routes, wake, handover)?;
+        let traffic = Traffic::default();
+        let report = start_traffic(foundation, &traffic, &tasks, &stop);
+        let router = start_router(foundation, routes, Ways { wake, handover, report })?;
 
         // Before dynos start, so that none is started for a build that nobody works on.
         let control = &foundation.control;
@@ -143,7 +149,7 @@ impl House {
                 .with_buildpacks(builds::buildpack_names())
                 .with_sizes(foundation.settings.sizes.clone());
         let platform = Platform::new(
-            certificates::ca(&foundation.settings.data_dir)?,
+            own_routes(foundation, traffic)?,
             api::router(api),
             git::router(git),
             dynos.clone(),
@@ -188,18 +194,42 @@ async fn publish_routes(
     let _first_table = changed.changed().await;
 }
 
-fn start_router(
-    foundation: &Foundation,
-    routes: Routes,
+/// Ways out of the router.
+struct Ways {
     wake: mpsc::Sender<AppId>,
     handover: mpsc::Sender<Handover>,
-) -> anyhow::Result<Running> {
+    report: mpsc::Sender<Report>,
+}
+
+/// Sums up and keeps what the router reports; gives where it reports to.
+fn start_traffic(
+    foundation: &Foundation,
+    traffic: &Traffic,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> mpsc::Sender<Report> {
+    let (report, reports) = mpsc::channel(REPORTS);
+    let control = foundation.control.clone();
+    tasks.spawn(control::traffic::run(control, traffic.clone(), reports, stop.clone()));
+    report
+}
+
+/// What the platform's hosts serve besides the API and git.
+fn own_routes(foundation: &Foundation, traffic: Traffic) -> anyhow::Result<axum::Router> {
+    let data_dir = &foundation.settings.data_dir;
+    let token = first_start::metrics_token(data_dir)?;
+    let metrics = metrics::route(foundation.control.clone(), traffic, token);
+    Ok(platform::ca_route(certificates::ca(data_dir)?).merge(metrics))
+}
+
+fn start_router(foundation: &Foundation, routes: Routes, ways: Ways) -> anyhow::Result<Running> {
     let tls = Tls::Sniffed(foundation.certificates.clone());
     let listen = |&addr: &SocketAddr| Listen { addr, tls: tls.clone() };
     let listen = foundation.settings.listen.iter().map(listen).collect();
-    let mut config = router::Config::new(listen, wake);
+    let mut config = router::Config::new(listen, ways.wake);
+    config.traffic = ways.report;
     config.threads = foundation.settings.workers.try_into().unwrap_or(config.threads);
-    router::start(config, routes, foundation.control.logs.clone(), handover)
+    router::start(config, routes, foundation.control.logs.clone(), ways.handover)
         .context("start the router")
 }
 
