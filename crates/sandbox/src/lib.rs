@@ -21,14 +21,17 @@ mod program;
 pub mod protocol;
 mod reception;
 mod record;
+mod rehearsal;
 mod root;
 mod runtime;
 mod seccomp;
 mod shim;
 mod stage;
+pub mod steps;
 mod streams;
 mod sweep;
 mod sys;
+pub mod tcp;
 mod tree;
 pub mod usage;
 
@@ -38,6 +41,7 @@ use std::process::ExitCode;
 
 pub use self::error::{Error, chain};
 pub use self::record::ending;
+pub use self::steps::Step;
 pub use self::sweep::{remove_groups, sweep};
 
 /// The program `hythe dyno <directory>`. To be called by `main` before any thread exists.

@@ -299,3 +299,30 @@ fn descriptor(fd: libc::c_long) -> io::Result<OwnedFd> {
 fn check(done: libc::c_long) -> io::Result<()> {
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Bytes that were written to a TCP socket and that the other side has not acknowledged. Still
+/// known after the connection broke.
+pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the request writes one int through the pointer, which is valid for the call.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    Errno::result(done)?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
+/// The kernel's `struct tcp_info` of a socket, as far as it fits and the kernel knows it.
+pub fn tcp_info(socket: BorrowedFd<'_>, info: &mut [u8]) -> io::Result<usize> {
+    let mut length = libc::socklen_t::try_from(info.len()).unwrap_or(0);
+    // SAFETY: the kernel writes at most `length` bytes into `info`, which is at least as long.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(done)?;
+    Ok(length as usize)
+}
