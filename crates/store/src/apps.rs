@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{AccountId, App, AppId, ConfigVars, Timestamp};
 
 use crate::engine::{Reader, Row, Tx};
-use crate::{Error, Result, values};
+use crate::{Error, Result, routes, values};
 
 /// The columns of an app joined with its owner, in the order [`app`] takes them.
 macro_rules! select {
@@ -115,7 +115,7 @@ pub fn update(tx: &mut Tx<'_>, app: &App, now: Timestamp) -> Result<()> {
             app.acm
         ],
     )?;
-    Ok(())
+    routes::changed(tx, app.id)
 }
 
 /// Notes the measured size of the repository; no change of the app in people's eyes.
@@ -146,7 +146,7 @@ pub fn mark_deleted(tx: &mut Tx<'_>, id: AppId, now: Timestamp) -> Result<()> {
          WHERE id = ?1",
         values![id, now],
     )?;
-    Ok(())
+    routes::changed(tx, id)
 }
 
 /// The config vars the next release will carry.
@@ -165,7 +165,7 @@ pub fn config(db: &Reader<'_>, id: AppId) -> Result<Option<ConfigVars>> {
 pub fn set_config(tx: &mut Tx<'_>, id: AppId, config: &ConfigVars, now: Timestamp) -> Result<()> {
     let sealed = seal_config(tx, &config_place(id), config)?;
     tx.run("UPDATE apps SET config = ?2, updated_at = ?3 WHERE id = ?1", values![id, sealed, now])?;
-    Ok(())
+    routes::changed(tx, id)
 }
 
 fn config_place(id: AppId) -> String {

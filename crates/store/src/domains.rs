@@ -1,11 +1,11 @@
 //! Host names of apps.
 
-use model::certificate::{Acm, AcmStatus};
+use model::certificate::{Acm, AcmStatus, covers};
 use model::domain::{Domain, DomainKind, EndpointRef};
 use model::{AppId, DomainId, SniEndpointId, Timestamp};
 
 use crate::engine::{Reader, Row, Tx};
-use crate::{Result, values};
+use crate::{Result, routes, values};
 
 /// The columns of a domain with its endpoint's name and what its app wants, in the order [`domain`]
 /// takes them.
@@ -42,7 +42,7 @@ pub fn insert(tx: &mut Tx<'_>, domain: &Domain) -> Result<()> {
             domain.endpoint.as_ref().map(|endpoint| endpoint.id)
         ],
     )?;
-    Ok(())
+    routes::changed(tx, domain.app)
 }
 
 /// All domains of an app: the default first, then in the order they were added.
@@ -73,6 +73,25 @@ pub fn by_hostname(db: &Reader<'_>, hostname: &str) -> Result<Option<Domain>> {
     db.one(select!("WHERE d.hostname = ?1"), values![hostname], domain)
 }
 
+/// Custom domains that share requests with this one: the wildcard above a name, the names below a
+/// wildcard.
+///
+/// # Errors
+/// When the database fails.
+pub fn kin(db: &Reader<'_>, hostname: &str) -> Result<Vec<Domain>> {
+    let Some((_, parent)) = hostname.split_once('.') else { return Ok(Vec::new()) };
+    if hostname.starts_with("*.") {
+        let all = db.all(
+            select!("WHERE d.kind = 'custom' AND substr(d.hostname, -length(?1)) = ?1"),
+            values![format!(".{parent}")],
+            domain,
+        )?;
+        return Ok(all.into_iter().filter(|one| covers(hostname, &one.hostname)).collect());
+    }
+    let above = by_hostname(db, &format!("*.{parent}"))?;
+    Ok(above.into_iter().collect())
+}
+
 /// Gives an app's default domain another name.
 ///
 /// # Errors
@@ -82,7 +101,7 @@ pub fn rename_default(tx: &mut Tx<'_>, app: AppId, hostname: &str, now: Timestam
         "UPDATE domains SET hostname = ?2, updated_at = ?3 WHERE app_id = ?1 AND kind = 'heroku'",
         values![app, hostname, now],
     )?;
-    Ok(())
+    routes::changed(tx, app)
 }
 
 /// Has a domain served with this endpoint's certificate, or with none of its own.
@@ -108,8 +127,9 @@ pub fn set_endpoint(
 /// When the database fails.
 pub fn delete(tx: &mut Tx<'_>, id: DomainId) -> Result<()> {
     tx.run("DELETE FROM acme_names WHERE domain_id = ?1", values![id])?;
+    let app = tx.cell("SELECT app_id FROM domains WHERE id = ?1", values![id])?;
     tx.run("DELETE FROM domains WHERE id = ?1", values![id])?;
-    Ok(())
+    app.map_or(Ok(()), |app| routes::changed(tx, app))
 }
 
 /// Removes all domains of an app, which frees the names.
@@ -122,7 +142,7 @@ pub fn delete_all(tx: &mut Tx<'_>, app: AppId) -> Result<()> {
         values![app],
     )?;
     tx.run("DELETE FROM domains WHERE app_id = ?1", values![app])?;
-    Ok(())
+    routes::changed(tx, app)
 }
 
 fn domain(row: &mut Row) -> Result<Domain> {

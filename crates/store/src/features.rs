@@ -6,7 +6,7 @@ use model::feature::{AppFeature, Switch};
 use model::{AppId, Feature, Features, Timestamp};
 
 use crate::engine::{Reader, Tx};
-use crate::{Result, values};
+use crate::{Result, routes, values};
 
 /// What was said about an app's features; of the others nobody has spoken.
 ///
@@ -88,5 +88,5 @@ pub fn set(
          ON CONFLICT (app_id, name) DO UPDATE SET enabled = ?3, updated_at = ?4",
         values![app, feature.name(), switch.is_on(), now],
     )?;
-    Ok(())
+    routes::changed(tx, app)
 }

@@ -6,7 +6,7 @@ use model::formation::Formation;
 use model::{AppId, ProcessType};
 
 use crate::engine::{Reader, Row, Tx};
-use crate::{Result, values};
+use crate::{Result, routes, values};
 
 /// All process types of an app, by name.
 ///
@@ -53,7 +53,7 @@ pub fn save(tx: &mut Tx<'_>, row: &Formation) -> Result<()> {
             row.updated_at
         ],
     )?;
-    Ok(())
+    routes::changed(tx, row.app)
 }
 
 /// Removes a process type that the slug no longer has.
@@ -65,7 +65,7 @@ pub fn delete(tx: &mut Tx<'_>, app: AppId, process_type: &ProcessType) -> Result
         "DELETE FROM formations WHERE app_id = ?1 AND process_type = ?2",
         values![app, process_type],
     )?;
-    Ok(())
+    routes::changed(tx, app)
 }
 
 fn formation(row: &mut Row) -> Result<Formation> {
