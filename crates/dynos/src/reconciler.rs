@@ -169,6 +169,8 @@ impl Reconciler {
         reached(Step::DynoForgotten);
         for id in dynos {
             self.dynos.remove(&id);
+            // A one-off that never began may have had a client.
+            self.guests.remove(&id);
         }
         Ok(())
     }

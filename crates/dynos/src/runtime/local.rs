@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -144,7 +145,7 @@ impl Local {
         read_ending(&self.dir(dyno))
     }
 
-    /// Removes what a shim has left, the dyno's directory, and so frees its slot.
+    /// Removes what a shim has left, the dyno's directory included, and so frees its slot.
     pub(super) async fn clean(&self, dyno: DynoId) {
         let dir = self.dir(dyno);
         if !dir.exists() {
@@ -154,9 +155,7 @@ impl Local {
         let swept = dir.clone();
         let swept = tokio::task::spawn_blocking(move || sandbox::sweep(&swept)).await;
         let failure = match swept {
-            Ok(Ok(())) => {
-                tokio::fs::remove_dir_all(&dir).await.err().map(|error| error.to_string())
-            }
+            Ok(Ok(())) => None,
             Ok(Err(error)) => Some(sandbox::chain(&error)),
             Err(panic) => Some(panic.to_string()),
         };
@@ -190,17 +189,19 @@ impl Local {
             return Err(Error::Spawn(last_words(dir).unwrap_or_else(|| error.to_string())));
         }
         reached(Step::ShimListens);
-        self.reap(child);
+        self.reap(dir, child);
         Shim::connect(dir).await
     }
 
     /// Starts the shim. It makes itself independent of this process and its terminal.
     fn spawn(&self, dir: &Path) -> io::Result<Child> {
         let log = std::fs::File::create(dir.join(SHIM_LOG))?;
-        Command::new(&self.config.exe)
-            .arg("dyno")
-            .arg(dir)
-            .env_clear()
+        let mut shim = Command::new(&self.config.exe);
+        shim.arg("dyno").arg(dir);
+        if let Some(step) = sandbox::steps::take() {
+            shim.args(["--crash-at", step.name()]);
+        }
+        shim.env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -211,10 +212,16 @@ impl Local {
 
     /// Waits for a shim's end, which may come long after its dyno's, so that no zombie stays. When
     /// this server ends first, init reaps.
-    fn reap(&self, mut child: Child) {
+    fn reap(&self, dir: &Path, mut child: Child) {
         let cancel = self.cancel.clone();
+        let dir = dir.to_owned();
         self.tracker.spawn(async move {
-            let _status = cancel.run_until_cancelled(child.wait()).await;
+            // None: this server ends. A dyno's own end is no concern of its shim's status.
+            if let Some(Ok(status)) = cancel.run_until_cancelled(child.wait()).await
+                && let Some(signal) = status.signal()
+            {
+                tracing::warn!(dyno.dir = %dir.display(), signal, "a dyno's shim was killed");
+            }
         });
     }
 
