@@ -78,6 +78,7 @@ impl Intake {
 
     fn take_in(&mut self, entries: Vec<LogEntry>) {
         self.streams.append(entries);
+        self.streams.count_altered(self.lost.take_altered());
         self.losses.note(&self.lost);
         if self.losses.are_due() {
             self.losses.tell(&self.streams);

@@ -5,15 +5,21 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use model::log::{Lost, Source};
+use model::drain::Drain;
+use model::log::Lost;
 use model::{AppId, LogEntry, LogSink, Timestamp};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::disk::{self, Disk};
+use crate::disk::{Disk, Writer};
+use crate::drains::{self, AuthoritiesError, Drains};
 use crate::intake::Intake;
 use crate::query::Query;
+use crate::search::{Search, Searching};
 use crate::session::Session;
-use crate::streams::Streams;
+use crate::streams::{Status, Streams};
 
 /// Logplex could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +38,7 @@ pub enum StartError {
     Thread(#[source] std::io::Error),
 }
 
-/// Reads the lines of earlier runs and begins to take lines in, on a thread of its own.
+/// Looks at what earlier runs have kept and begins to take lines in, on a thread of its own.
 ///
 /// # Errors
 /// The directory cannot be used, or no thread be had.
@@ -41,13 +47,18 @@ pub fn start(
     lost: Arc<Lost>,
     config: Config,
 ) -> Result<Logplex, StartError> {
-    let past = match &config.directory {
-        Some(path) => disk::load(path, &config)
-            .map_err(|source| StartError::Directory { path: path.clone(), source })?,
-        None => Vec::new(),
-    };
-    let disk = Disk::start(&config).map_err(StartError::Thread)?;
-    let streams = Arc::new(Streams::new(past, disk, config));
+    let directory = config.directory.clone().unwrap_or_default();
+    let (disk, mut writer) = Disk::new(&config);
+    let recovered = writer.as_mut().map(Writer::recover).transpose();
+    let past = recovered
+        .map_err(|source| StartError::Directory { path: directory, source })?
+        .unwrap_or_default();
+    let streams = Arc::new(Streams::new(past.into_iter().collect(), disk, config));
+    if let Some(writer) = writer {
+        let told = streams.clone();
+        let tell = Box::new(move |app, text| told.say(app, text));
+        streams.disk().start(writer, tell).map_err(StartError::Thread)?;
+    }
     let closing = Arc::new(AtomicBool::new(false));
     let intake = Intake::new(receiver, lost, streams.clone(), closing.clone());
     let thread = thread::Builder::new()
@@ -78,9 +89,35 @@ impl Logplex {
         let text = format!(
             "The platform was restarted. Messages between {since} and now may be missing or late."
         );
-        let process = "logplex".into();
-        let at = Timestamp::now();
-        self.streams.append(vec![LogEntry { app, at, source: Source::Heroku, process, text }]);
+        self.streams.say(app, text);
+    }
+
+    /// Looks for lines in all that is kept of an app. Needs a tokio runtime.
+    #[must_use]
+    pub fn search(&self, app: AppId, search: Search) -> Searching {
+        self.streams.search(app, search)
+    }
+
+    /// What is known about an app's log. Reads directories, so it may block for a moment.
+    #[must_use]
+    pub fn status(&self, app: AppId) -> Status {
+        self.streams.status(app)
+    }
+
+    /// Starts drains, and follows what is wanted until `stop`. What waits then is sent, for a
+    /// moment, and the rest goes on where it stopped at the next start. Call it inside of an async
+    /// runtime.
+    ///
+    /// # Errors
+    /// The operator's authorities cannot be read.
+    pub fn start_drains(
+        &self,
+        wanted: watch::Receiver<Arc<Vec<Drain>>>,
+        config: drains::Config,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Drains, AuthoritiesError> {
+        drains::start(self.streams.clone(), wanted, config, tasks, stop)
     }
 
     /// An app is gone: its readers end, its lines are deleted, later ones are not kept.

@@ -16,8 +16,13 @@ pub struct Filter {
 impl Filter {
     /// Whether a line is wanted.
     pub(crate) fn matches(&self, record: &Record) -> bool {
-        self.source.is_none_or(|source| source == record.source)
-            && self.dyno.as_deref().is_none_or(|dyno| is_process(&record.process, dyno))
+        self.wants(record.source, &record.process)
+    }
+
+    /// Whether lines of this process are wanted.
+    pub(crate) fn wants(&self, source: Source, process: &str) -> bool {
+        self.source.is_none_or(|wanted| wanted == source)
+            && self.dyno.as_deref().is_none_or(|dyno| is_process(process, dyno))
     }
 }
 
@@ -44,7 +49,8 @@ pub struct Query {
     pub after: Option<u64>,
 }
 
-fn is_process(process: &str, wanted: &str) -> bool {
+/// Whether a process has this name, or is of this type.
+pub(crate) fn is_process(process: &str, wanted: &str) -> bool {
     let rest = process.strip_prefix(wanted);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

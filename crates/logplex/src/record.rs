@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model::log::Source;
-use model::{LogEntry, Timestamp};
+use model::log::{Altered, Source};
+use model::{AppId, LogEntry, Timestamp};
 
 /// Longer lines are cut into pieces of this many bytes (Heroku, "Logging").
 const MAX_TEXT: usize = 10_000;
@@ -69,31 +69,36 @@ impl fmt::Display for Record {
     }
 }
 
-/// Makes lines fit to be kept: one line each, no NUL, no more than 10,000 bytes.
-pub(crate) fn clean(entries: Vec<LogEntry>) -> Vec<LogEntry> {
+/// Makes lines fit to be kept: one line each, no NUL, no more than 10,000 bytes. Counts what was
+/// made visible and cut, per app.
+pub(crate) fn clean(entries: Vec<LogEntry>) -> (Vec<LogEntry>, Vec<(AppId, Altered)>) {
     if entries.iter().all(is_clean) {
-        return entries;
+        return (entries, Vec::new());
     }
-    entries.into_iter().flat_map(pieces).collect()
+    let mut counts = Vec::new();
+    let cleaned = entries.into_iter().flat_map(|entry| pieces(entry, &mut counts)).collect();
+    (cleaned, counts)
 }
 
 fn is_clean(entry: &LogEntry) -> bool {
     let text = entry.text.as_bytes();
     text.len() <= MAX_TEXT
-        && !text.iter().any(|&b| matches!(b, b'\n' | 0))
+        && memchr::memchr2(b'\n', 0, text).is_none()
         && !text.ends_with(b"\r")
         && is_clean_process(&entry.process)
 }
 
 fn is_clean_process(process: &str) -> bool {
-    (1..=MAX_PROCESS).contains(&process.len()) && process.chars().all(is_process_char)
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    (1..=MAX_PROCESS).contains(&process.len())
+        && (process.bytes().all(is_plain) || process.chars().all(is_process_char))
 }
 
 fn is_process_char(c: char) -> bool {
     !c.is_whitespace() && !c.is_control() && c != '[' && c != ']'
 }
 
-fn pieces(entry: LogEntry) -> Vec<LogEntry> {
+fn pieces(entry: LogEntry, counts: &mut Vec<(AppId, Altered)>) -> Vec<LogEntry> {
     if is_clean(&entry) {
         return vec![entry];
     }
@@ -105,7 +110,16 @@ fn pieces(entry: LogEntry) -> Vec<LogEntry> {
     };
     let whole = entry.text.strip_suffix('\n').unwrap_or(&entry.text);
     let lines = whole.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
-    lines.flat_map(cut).map(piece).collect()
+    let mut altered = Altered::default();
+    let mut pieces = Vec::new();
+    for line in lines {
+        altered.replaced += u64::from(line.contains('\0'));
+        let cut = cut(line);
+        altered.cut += u64::from(cut.len() > 1);
+        pieces.extend(cut.into_iter().map(piece));
+    }
+    counts.push((entry.app, altered));
+    pieces
 }
 
 fn clean_process(process: &Arc<str>) -> Arc<str> {
@@ -136,8 +150,6 @@ fn cut(line: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use model::AppId;
-
     use super::*;
 
     fn texts(process: &str, text: &str) -> Vec<String> {
@@ -145,7 +157,7 @@ mod tests {
         let app = AppId::random();
         let entry =
             LogEntry { app, at, source: Source::App, process: process.into(), text: text.into() };
-        let records = clean(vec![entry]).into_iter().map(|entry| Record::new(1, entry));
+        let records = clean(vec![entry]).0.into_iter().map(|entry| Record::new(1, entry));
         records.map(|record| record.to_string()[33..].to_owned()).collect()
     }
 

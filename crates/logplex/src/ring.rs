@@ -41,6 +41,11 @@ impl Ring {
         bytes
     }
 
+    /// Lines kept.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Bytes in use.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -49,6 +54,11 @@ impl Ring {
     /// The id of the oldest line.
     pub fn first_id(&self) -> Option<u64> {
         self.records.front().map(|record| record.id)
+    }
+
+    /// All lines, the newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.records.iter().rev()
     }
 
     /// The newest `count` lines that match and are not older than `oldest`, oldest first.
@@ -60,10 +70,12 @@ impl Ring {
         found
     }
 
-    /// All matching lines behind the one with this id, oldest first.
+    /// All matching lines behind the one with this id, oldest first. One that says that lines are
+    /// lost matches every filter: some might have matched.
     pub fn after(&self, filter: &Filter, id: u64) -> Vec<Arc<Record>> {
         let start = self.records.partition_point(|record| record.id <= id);
-        self.records.range(start..).filter(|record| filter.matches(record)).cloned().collect()
+        let wanted = |record: &&Arc<Record>| record.lost > 0 || filter.matches(record);
+        self.records.range(start..).filter(wanted).cloned().collect()
     }
 }
 

@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+
+use crate::history::History;
 use crate::record::Record;
 use crate::tail::Tail;
 
@@ -18,13 +21,30 @@ pub struct Line {
 
 /// One reader of one app's stream. Dropping it is leaving.
 pub struct Session {
+    older: Older,
     past: VecDeque<Arc<Record>>,
     tail: Option<Arc<Tail>>,
 }
 
+/// Lines from disk, which come before all others.
+enum Older {
+    None,
+    Wanted(History),
+    Loading(JoinHandle<Vec<Arc<Record>>>),
+}
+
 impl Session {
-    pub(crate) fn new(past: Vec<Arc<Record>>, tail: Option<Arc<Tail>>) -> Self {
-        Self { past: past.into(), tail }
+    pub(crate) fn new(
+        older: Option<History>,
+        past: Vec<Arc<Record>>,
+        tail: Option<Arc<Tail>>,
+    ) -> Self {
+        Self { older: older.map_or(Older::None, Older::Wanted), past: past.into(), tail }
+    }
+
+    /// Without a line.
+    pub(crate) fn ended() -> Self {
+        Self::new(None, Vec::new(), None)
     }
 
     /// The next line. `None` is the end: of what is kept, or, for a tail, because the app is gone
@@ -43,12 +63,31 @@ impl Session {
     }
 
     async fn fill(&mut self) {
+        self.load().await;
         if !self.past.is_empty() {
             return;
         }
         if let Some(tail) = &self.tail {
             self.past = tail.take().await.into();
         }
+    }
+
+    /// Puts what is on disk before the rest.
+    async fn load(&mut self) {
+        self.older = match std::mem::replace(&mut self.older, Older::None) {
+            Older::None => return,
+            Older::Wanted(history) => {
+                Older::Loading(tokio::task::spawn_blocking(move || history.load()))
+            }
+            loading @ Older::Loading(_) => loading,
+        };
+        let Older::Loading(loading) = &mut self.older else { return };
+        let records = loading.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the reading of kept log lines failed");
+            Vec::new()
+        });
+        self.older = Older::None;
+        records.into_iter().rev().for_each(|record| self.past.push_front(record));
     }
 }
 

@@ -6,11 +6,14 @@ use model::{DrainId, LogEntry, Timestamp};
 
 use crate::config::Config;
 use crate::drains::Buffer;
+use crate::history::{After, MAX_MISSED};
 use crate::query::{Filter, Mode, Query};
 use crate::record::Record;
 use crate::ring::Ring;
-use crate::session::Session;
 use crate::tail::Tail;
+
+/// More ids than a crash can have kept from the disk.
+const MARGIN: u64 = 1 << 20;
 
 /// One app's stream.
 pub(crate) struct Stream {
@@ -22,22 +25,52 @@ struct State {
     next_id: u64,
     /// The first id given by this run of the server. From here on ids have no jumps.
     run_start: u64,
+    /// Whether there are lines of earlier runs.
+    has_past: bool,
     tails: Vec<Weak<Tail>>,
     drains: Vec<Arc<Buffer>>,
     ended: bool,
 }
 
+/// A reader that was opened.
+pub(crate) struct Opened {
+    /// What it wants of the lines before those in memory.
+    pub older: Option<Older>,
+    pub recent: Vec<Arc<Record>>,
+    pub tail: Option<Arc<Tail>>,
+}
+
+/// Lines before those in memory.
+pub(crate) struct Older {
+    /// The first id in memory.
+    pub before: u64,
+    pub oldest: Timestamp,
+    pub wanted: Wanted,
+}
+
+/// How many, and after which.
+pub(crate) struct Wanted {
+    pub count: usize,
+    pub after: Option<After>,
+}
+
 impl Stream {
-    /// A stream that goes on after the lines of earlier runs, oldest first.
-    pub fn new(past: Vec<Record>, config: &Config) -> Self {
-        let mut ring = Ring::new(config.lines_per_app.max(1), config.bytes_per_app);
-        let last = past.last().map_or(0, |record| record.id);
-        past.into_iter().for_each(|record| ring.push(Arc::new(record)));
+    /// A stream that goes on after the lines of earlier runs, if there are any.
+    pub fn new(last: Option<u64>, config: &Config) -> Self {
+        let ring = Ring::new(config.lines_per_app.max(1), config.bytes_per_app);
         // The clock runs faster than lines come, so it is beyond every id an earlier run gave,
-        // also beyond those that a crash kept from the disk.
-        let run_start = now_as_id().max(last + 1);
-        let (tails, drains) = (Vec::new(), Vec::new());
-        let state = State { ring, next_id: run_start, run_start, tails, drains, ended: false };
+        // also beyond those that a crash kept from the disk. Should it have been set back, the
+        // margin is.
+        let run_start = now_as_id().max(last.map_or(1, |last| last + MARGIN));
+        let state = State {
+            ring,
+            next_id: run_start,
+            run_start,
+            has_past: last.is_some(),
+            tails: Vec::new(),
+            drains: Vec::new(),
+            ended: false,
+        };
         Self { state: Mutex::new(state) }
     }
 
@@ -67,22 +100,36 @@ impl Stream {
     }
 
     /// Opens a reader: what it sees of the past and what its tail gets meet without gap or overlap.
-    pub fn session(&self, query: Query, config: &Config) -> Session {
+    pub fn session(&self, query: Query, config: &Config) -> Opened {
         let mut state = self.state();
-        let past = match query.after {
-            Some(id) => state.since(id, &query),
+        let oldest = oldest(config);
+        let (recent, wanted) = match query.after {
+            Some(id) => {
+                let after = After { id, run_start: state.run_start };
+                (
+                    state.ring.after(&query.filter, id),
+                    Wanted { count: MAX_MISSED, after: Some(after) },
+                )
+            }
             None => {
-                let keep_micros = i64::try_from(config.keep_for.as_micros()).unwrap_or(i64::MAX);
-                let now = Timestamp::now().micros();
-                let oldest = Timestamp::from_micros(now.saturating_sub(keep_micros));
-                state.ring.recent(&query.filter, query.lines, oldest)
+                let recent = state.ring.recent(&query.filter, query.lines, oldest);
+                let count = query.lines - recent.len();
+                (recent, Wanted { count, after: None })
             }
         };
+        let before = state.first();
+        let older = state.may_have(&wanted).then_some(Older { before, oldest, wanted });
         let tail = match query.mode {
             Mode::Recent => None,
             Mode::Tail => Some(state.tail(Tail::new(query.filter, config))),
         };
-        Session::new(past, tail)
+        Opened { older, recent, tail }
+    }
+
+    /// The lines in memory, the newest first, and the id below which all others are.
+    pub fn snapshot(&self) -> (Vec<Arc<Record>>, u64) {
+        let state = self.state();
+        (state.ring.newest_first().cloned().collect(), state.first())
     }
 
     /// Gives a drain's buffer every line from now on. With `after`, the id of the last line that
@@ -115,6 +162,12 @@ impl Stream {
     /// Ends the tails of now.
     pub fn end_tails(&self) {
         self.state().end_tails();
+    }
+
+    /// Lines and bytes in memory.
+    pub fn size(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.ring.len(), state.ring.bytes())
     }
 
     /// Bytes the ring uses.
@@ -173,28 +226,25 @@ impl State {
         self.tails.drain(..).filter_map(|tail| tail.upgrade()).for_each(|tail| tail.end());
     }
 
-    /// What came after `id`, with a note first when not all of it is kept.
-    fn since(&self, id: u64, query: &Query) -> Vec<Arc<Record>> {
-        let first = self.ring.first_id().unwrap_or(self.next_id);
-        let note = gone(id, first, self.run_start)
-            .map(|text| Arc::new(Record::note(first.saturating_sub(1), Timestamp::now(), text)));
-        note.into_iter().chain(self.ring.after(&query.filter, id)).collect()
+    /// The id of the oldest line in memory, or of the next one.
+    fn first(&self) -> u64 {
+        self.ring.first_id().unwrap_or(self.next_id)
+    }
+
+    /// Whether there were lines before those in memory that a reader wants.
+    fn may_have(&self, wanted: &Wanted) -> bool {
+        let first = self.first();
+        match wanted.after {
+            Some(after) => after.id.saturating_add(1) < first,
+            None => wanted.count > 0 && (self.has_past || first > self.run_start),
+        }
     }
 }
 
-/// Says what is missing between the last line a reader saw and the first that is kept. Only ids
-/// of this run of the server can be counted; the count is of all lines, whatever the filter.
-fn gone(seen: u64, first: u64, run_start: u64) -> Option<String> {
-    let next = seen.saturating_add(1);
-    if next >= first {
-        return None;
-    }
-    Some(if next >= run_start {
-        let count = first - next;
-        format!("This session was interrupted: {count} messages since then are no longer kept.")
-    } else {
-        "This session was interrupted: some messages since then may no longer be kept.".to_owned()
-    })
+/// Lines older than this are not shown.
+pub(crate) fn oldest(config: &Config) -> Timestamp {
+    let keep_micros = i64::try_from(config.keep_for.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(Timestamp::now().micros().saturating_sub(keep_micros))
 }
 
 fn now_as_id() -> u64 {

@@ -4,18 +4,26 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use model::log::{Altered, Source};
 use model::{AppId, DrainId, LogEntry, Timestamp};
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
-use crate::disk::Disk;
+use crate::disk::{Disk, Kept};
 use crate::drains::Buffer;
+use crate::history::{self, History, gone};
 use crate::query::Query;
 use crate::record::{Record, clean};
+use crate::search::{self, Field, Search, Searching};
+use crate::segments::Segments;
 use crate::session::Session;
-use crate::stream::Stream;
+use crate::stream::{Older, Opened, Stream, Wanted, oldest};
 
 /// How many apps that are gone are remembered, so that their dynos' last words are not kept.
 const MAX_GONE: usize = 1024;
+
+/// Searches at once; others wait.
+const SEARCHES: usize = 2;
 
 /// The streams of all apps.
 pub(crate) struct Streams {
@@ -23,28 +31,48 @@ pub(crate) struct Streams {
     /// Bytes in all rings. For a moment it may be below the truth, even below zero, when an app
     /// is forgotten while a line of it comes in.
     bytes: AtomicIsize,
-    disk: Disk,
+    altered: Mutex<HashMap<AppId, Altered>>,
+    searches: Arc<Semaphore>,
+    disk: Arc<Disk>,
     config: Config,
+}
+
+/// What is known about an app's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Lines that can be read without the disk.
+    pub lines_in_memory: usize,
+    /// Bytes of memory they cost.
+    pub bytes_in_memory: usize,
+    /// The time of the oldest line on disk.
+    pub kept_since: Option<Timestamp>,
+    /// Lines that were not kept as they were written.
+    pub altered: Altered,
+    /// How the lines fare on disk.
+    pub kept: Kept,
 }
 
 #[derive(Default)]
 struct Apps {
     streams: HashMap<AppId, Arc<Stream>>,
     gone: VecDeque<AppId>,
+    /// The newest ids on disk when the server started.
+    past: HashMap<AppId, u64>,
     /// The server stops: no tail may stay.
     closing: bool,
 }
 
 impl Streams {
-    /// Streams that go on after what is on disk.
-    pub fn new(past: Vec<(AppId, Vec<Record>)>, disk: Disk, config: Config) -> Self {
-        let mut apps = Apps::default();
-        for (app, records) in past {
-            apps.streams.insert(app, Arc::new(Stream::new(records, &config)));
+    /// Streams that go on after what is on disk: the newest id of each app that has lines there.
+    pub fn new(past: HashMap<AppId, u64>, disk: Disk, config: Config) -> Self {
+        Self {
+            apps: Mutex::new(Apps { past, ..Apps::default() }),
+            bytes: AtomicIsize::new(0),
+            altered: Mutex::default(),
+            searches: Arc::new(Semaphore::new(SEARCHES)),
+            disk: Arc::new(disk),
+            config,
         }
-        let bytes: usize = apps.streams.values().map(|stream| stream.bytes()).sum();
-        let bytes = AtomicIsize::new(bytes.cast_signed());
-        Self { apps: Mutex::new(apps), bytes, disk, config }
     }
 
     /// Adds lines of any apps, in order.
@@ -52,12 +80,14 @@ impl Streams {
         if entries.is_empty() {
             return;
         }
-        let mut by_app: HashMap<AppId, Vec<LogEntry>> = HashMap::new();
-        for entry in clean(entries) {
-            by_app.entry(entry.app).or_default().push(entry);
-        }
-        let by_app = by_app.into_iter();
-        self.add(by_app.map(|(app, entries)| (app, |stream: &Stream| stream.append(entries))));
+        let (entries, altered) = clean(entries);
+        self.count_altered(altered);
+        let by_app = by_app(entries);
+        self.add(
+            by_app
+                .into_iter()
+                .map(|(app, entries)| (app, |stream: &Stream| stream.append(entries))),
+        );
     }
 
     /// Tells apps how many of their lines were lost, and since when.
@@ -84,14 +114,90 @@ impl Streams {
         self.make_room();
     }
 
+    /// Says something in an app's stream.
+    pub fn say(&self, app: AppId, text: String) {
+        let process = "logplex".into();
+        let at = Timestamp::now();
+        self.append(vec![LogEntry { app, at, source: Source::Heroku, process, text }]);
+    }
+
     /// Opens a reader.
     pub fn session(&self, app: AppId, query: Query) -> Session {
-        let Some(stream) = self.stream(app) else { return Session::new(Vec::new(), None) };
-        let session = stream.session(query, &self.config);
+        let Some(stream) = self.stream(app) else { return Session::ended() };
+        let filter = query.filter.clone();
+        let Opened { older, recent, tail } = stream.session(query, &self.config);
         if self.apps().closing {
             stream.end_tails();
         }
-        session
+        let Some(Older { before, oldest, wanted: Wanted { count, after } }) = older else {
+            return Session::new(None, recent, tail);
+        };
+        let Some(segments) = self.segments(app) else {
+            let gone = after.and_then(|after| gone(after, before));
+            return Session::new(None, gone.into_iter().chain(recent).collect(), tail);
+        };
+        let disk = self.disk.clone();
+        let history = History { disk, segments, filter, before, count, oldest, after };
+        Session::new(Some(history), recent, tail)
+    }
+
+    /// Looks for lines in all that is kept of an app. Needs a tokio runtime.
+    pub fn search(&self, app: AppId, search: Search) -> Searching {
+        let (recent, before) = self.stream(app).map(|stream| stream.snapshot()).unwrap_or_default();
+        let field = Field {
+            recent,
+            before,
+            disk: self.disk.clone(),
+            segments: self.segments(app),
+            oldest: oldest(&self.config),
+        };
+        search::begin(field, search, self.searches.clone())
+    }
+
+    /// What is known about an app's log. Reads directories.
+    pub fn status(&self, app: AppId) -> Status {
+        let kept = self.disk.kept(app);
+        let segments = self.segments(app);
+        let bytes = segments.as_ref().and_then(|segments| segments.bytes().ok());
+        let (lines, memory) = self.stream(app).map(|stream| stream.size()).unwrap_or_default();
+        Status {
+            lines_in_memory: lines,
+            bytes_in_memory: memory,
+            kept_since: segments.and_then(|segments| segments.oldest().ok().flatten()),
+            altered: self.altered().get(&app).copied().unwrap_or_default(),
+            kept: Kept { bytes: bytes.unwrap_or(0), ..kept },
+        }
+    }
+
+    /// Of the lines on disk between two ids the newest `max`, and how many there are besides. Blocks.
+    pub fn kept_after(
+        &self,
+        app: AppId,
+        after: u64,
+        before: u64,
+        max: usize,
+    ) -> (u64, Vec<Arc<Record>>) {
+        let Some(segments) = self.segments(app) else { return (0, Vec::new()) };
+        self.disk.flush();
+        history::between(&segments, after, before, max).unwrap_or_else(|error| {
+            tracing::warn!(%app, %error, "cannot read kept log lines");
+            (0, Vec::new())
+        })
+    }
+
+    fn segments(&self, app: AppId) -> Option<Segments> {
+        self.disk.directory().map(|directory| Segments::new(directory, app))
+    }
+
+    fn altered(&self) -> MutexGuard<'_, HashMap<AppId, Altered>> {
+        self.altered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts lines that were not kept as they were written.
+    pub fn count_altered(&self, more: impl IntoIterator<Item = (AppId, Altered)>) {
+        for (app, altered) in more {
+            self.altered().entry(app).or_default().add(altered);
+        }
     }
 
     /// Gives a drain's buffer the app's lines; as [`Stream::attach`]. `None` when the app is gone.
@@ -113,6 +219,7 @@ impl Streams {
             stream.end();
             self.bytes.fetch_sub(stream.evict(usize::MAX).cast_signed(), Ordering::Relaxed);
         }
+        self.altered().remove(&app);
         self.disk.forget(app);
     }
 
@@ -137,7 +244,8 @@ impl Streams {
         if apps.gone.contains(&app) {
             return None;
         }
-        let new = || Arc::new(Stream::new(Vec::new(), &self.config));
+        let last = apps.past.get(&app).copied();
+        let new = || Arc::new(Stream::new(last, &self.config));
         Some(apps.streams.entry(app).or_insert_with(new).clone())
     }
 
@@ -173,6 +281,27 @@ impl Apps {
             self.gone.pop_front();
         }
         self.gone.push_back(app);
+        self.past.remove(&app);
         self.streams.remove(&app)
     }
+}
+
+/// Each app's lines, in order.
+fn by_app(entries: Vec<LogEntry>) -> Vec<(AppId, Vec<LogEntry>)> {
+    let mut apps: Vec<(AppId, Vec<LogEntry>)> = Vec::new();
+    let mut places: HashMap<AppId, usize> = HashMap::new();
+    let mut last = None;
+    for entry in entries {
+        // Lines of one app come in rows.
+        let place = match last {
+            Some((app, place)) if app == entry.app => place,
+            _ => *places.entry(entry.app).or_insert_with(|| {
+                apps.push((entry.app, Vec::new()));
+                apps.len() - 1
+            }),
+        };
+        last = Some((entry.app, place));
+        apps[place].1.push(entry);
+    }
+    apps
 }

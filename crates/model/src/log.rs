@@ -58,6 +58,31 @@ pub struct Lost {
     /// All since the start.
     ever: AtomicU64,
     by_app: Mutex<HashMap<AppId, u64>>,
+    /// Lines that were altered on the way in, since they were last taken.
+    altered: Mutex<HashMap<AppId, Altered>>,
+}
+
+/// Lines that were not kept as they were written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Altered {
+    /// What was not UTF-8, or NUL, was replaced.
+    pub replaced: u64,
+    /// They were too long, and cut into several.
+    pub cut: u64,
+}
+
+impl Altered {
+    /// Adds up.
+    pub const fn add(&mut self, other: Self) {
+        self.replaced += other.replaced;
+        self.cut += other.cut;
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.replaced == 0 && self.cut == 0
+    }
 }
 
 impl Lost {
@@ -67,6 +92,11 @@ impl Lost {
             return HashMap::new();
         }
         std::mem::take(&mut *self.by_app.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes the counts of altered lines, leaving none.
+    pub fn take_altered(&self) -> HashMap<AppId, Altered> {
+        std::mem::take(&mut *self.altered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn add(&self, batch: &[LogEntry]) {
@@ -100,6 +130,14 @@ impl LogSink {
             self.lost.add(&batch);
             // Logplex may just have emptied the queue and looked at the counts before these.
             self.wake();
+        }
+    }
+
+    /// Counts lines that were altered before they are handed over.
+    pub fn note_altered(&self, app: AppId, altered: Altered) {
+        if !altered.is_none() {
+            let mut all = self.lost.altered.lock().unwrap_or_else(PoisonError::into_inner);
+            all.entry(app).or_default().add(altered);
         }
     }
 

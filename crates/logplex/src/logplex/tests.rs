@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use model::log::Source;
+
 use super::*;
-use crate::{Filter, Line, Mode};
+use crate::{DiskConfig, Filter, Line, Mode};
 
 struct Room {
     logplex: Logplex,
@@ -15,7 +17,7 @@ struct Room {
 
 impl Room {
     fn start(config: Config) -> Self {
-        let (sink, receiver, lost) = LogSink::channel(256);
+        let (sink, receiver, lost) = LogSink::channel(8192);
         let logplex = start(receiver, lost, config).expect("a thread");
         Self { logplex, sink, app: AppId::random() }
     }
@@ -217,6 +219,80 @@ async fn lines_outlive_the_server_and_a_tail_goes_on_over_it() {
 }
 
 #[tokio::test]
+async fn a_reader_gets_from_disk_what_memory_no_longer_holds() {
+    let directory = tempfile::tempdir().expect("writable");
+    let config = Config {
+        directory: Some(directory.path().to_owned()),
+        lines_per_app: 5,
+        disk: DiskConfig { bytes_per_block: 500, ..DiskConfig::default() },
+        ..Config::default()
+    };
+    let room = Room::start(config);
+    let mut tail = room.session(Mode::Tail, None);
+    room.say("web.1", "-1");
+    let seen = next(&mut tail).await.expect("a line");
+    drop(tail);
+    for n in 0..300 {
+        room.say(if n % 100 == 0 { "worker.1" } else { "web.1" }, &n.to_string());
+    }
+    room.settle().await;
+    let filter = Filter { dyno: Some("worker".into()), source: None };
+    let query = Query { filter, lines: 2, mode: Mode::Recent, after: None };
+    let lines = rest(room.logplex.session(room.app, query)).await;
+    assert_eq!(texts(&lines), ["app[worker.1]: 100", "app[worker.1]: 200"]);
+    let query = Query { lines: 250, ..everything(Mode::Recent) };
+    let lines = rest(room.logplex.session(room.app, query)).await;
+    let numbers: Vec<_> = lines.iter().filter_map(number).collect();
+    assert_eq!(numbers, (51..300).collect::<Vec<_>>());
+    let lines = rest(room.session(Mode::Recent, Some(seen.id))).await;
+    let numbers: Vec<_> = lines.iter().filter_map(number).collect();
+    assert_eq!(numbers, (0..300).collect::<Vec<_>>(), "and no note that something is missing");
+    assert_eq!(lines.iter().filter(|line| line.text.contains("heroku[logplex]")).count(), 0);
+}
+
+#[tokio::test]
+async fn a_tail_over_disk_and_memory_sees_each_line_once_while_lines_come() {
+    let directory = tempfile::tempdir().expect("writable");
+    let config = Config {
+        directory: Some(directory.path().to_owned()),
+        lines_per_app: 50,
+        lines_per_tail: 100_000,
+        disk: DiskConfig { bytes_per_block: 2000, ..DiskConfig::default() },
+        ..Config::default()
+    };
+    let room = Room::start(config);
+    let (sink, app) = (room.sink.clone(), room.app);
+    let producer = std::thread::spawn(move || {
+        for n in 0..5000 {
+            sink.say(app, Source::App, "web.1", n.to_string());
+            if n % 100 == 0 {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    });
+    for _ in 0..20 {
+        let mut tail = room.logplex.session(app, Query { lines: 5000, ..everything(Mode::Tail) });
+        let mut numbers = Vec::new();
+        while numbers.len() < 200 {
+            numbers.extend(number(&next(&mut tail).await.expect("more")));
+        }
+        let whole: Vec<u64> = (0..).take(numbers.len()).collect();
+        assert_eq!(numbers, whole);
+    }
+    producer.join().expect("never blocked");
+}
+
+#[tokio::test]
+async fn altered_lines_are_counted() {
+    let room = Room::start(Config::default());
+    room.say("web.1", "a\0b");
+    room.say("web.1", &"x".repeat(25_000));
+    room.settle().await;
+    let altered = room.logplex.status(room.app).altered;
+    assert_eq!((altered.replaced, altered.cut), (1, 1));
+}
+
+#[tokio::test]
 async fn without_a_disk_a_tail_is_told_that_a_restart_may_have_cost_lines() {
     let room = Room::start(Config::default());
     room.say("web.1", "new");
@@ -248,7 +324,7 @@ async fn a_forgotten_app_ends_its_readers_and_leaves_no_file() {
     let files = std::fs::read_dir(directory.path().join("logs")).expect("readable");
     let names: Vec<_> =
         files.filter_map(|file| file.expect("readable").file_name().into_string().ok()).collect();
-    assert_eq!(names, [format!("{other}.log")]);
+    assert_eq!(names, [other.to_string()]);
     assert_eq!(rest(room.session(Mode::Recent, None)).await, []);
 }
 
