@@ -1,6 +1,8 @@
 // Answers the questions that bin/compile and bin/release have about a package.json.
 //
 //   node package.js facts BUILD_DIR    lines of key=value for bash
+//   node package.js newest RANGE       the newest version of a JSON list on standard input
+//   node package.js fits VERSION RANGE yes, no, invalid or unspecified
 //   node package.js release BUILD_DIR  default process types, as JSON
 //
 // Nothing of the app is executed here: its files are only read.
@@ -25,7 +27,13 @@ function readPackage(dir) {
     throw new Error('it does not hold an object')
   }
   const object = (value) => (value && typeof value === 'object' ? value : {})
-  return { main: json.main, scripts: object(json.scripts), engines: object(json.engines) }
+  return {
+    main: json.main,
+    packageManager: json.packageManager,
+    workspaces: json.workspaces,
+    scripts: object(json.scripts),
+    engines: object(json.engines),
+  }
 }
 
 // The semver library that npm itself carries, wherever the distribution put it.
@@ -49,8 +57,44 @@ function satisfies(version, range) {
   return library.satisfies(version, range) ? 'yes' : 'no'
 }
 
-function lockFile(dir) {
-  return ['npm-shrinkwrap.json', 'package-lock.json'].find((name) => fs.existsSync(path.join(dir, name)))
+// Whose lock file is whose. Of npm's two the first counts, as npm has it.
+const LOCKS = {
+  npm: ['npm-shrinkwrap.json', 'package-lock.json'],
+  yarn: ['yarn.lock'],
+  pnpm: ['pnpm-lock.yaml'],
+  bun: ['bun.lock', 'bun.lockb'],
+}
+
+function lockFile(dir, manager) {
+  return LOCKS[manager].find((name) => fs.existsSync(path.join(dir, name)))
+}
+
+function read(dir, name) {
+  const file = path.join(dir, name)
+  return fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : ''
+}
+
+// The package manager that an app uses, and which version of it: `range` for the registry.
+function packageManager(dir, pkg) {
+  const found = Object.keys(LOCKS).filter((name) => lockFile(dir, name))
+  const [, named, version] = /^(npm|yarn|pnpm)@([^+]+)/.exec(pkg.packageManager || '') || []
+  const name = found.length === 1 ? found[0] : named && found.length === 0 ? named : 'npm'
+  const locks = found.map((one) => lockFile(dir, one))
+  const range = named === name ? version : oneLine(pkg.engines[name]) || lockedRange(dir, name)
+  return { name, locks: locks.join(' '), range: oneLine(range) }
+}
+
+// What a lock file's format asks of the program that reads it.
+function lockedRange(dir, name) {
+  if (name === 'yarn') {
+    const text = read(dir, 'yarn.lock')
+    return text && !text.includes('__metadata:') ? '1.x' : '4.x'
+  }
+  if (name === 'pnpm') {
+    const [, major] = /^lockfileVersion:\s*'?(\d+)/m.exec(read(dir, 'pnpm-lock.yaml')) || []
+    return { 5: '7.x', 6: '8.x' }[major] || '10.x'
+  }
+  return ''
 }
 
 // What the lock file says of each package; empty for the old format that says nothing of use here.
@@ -60,24 +104,31 @@ function lockedPackages(dir, lock) {
 
 // Whether an install may have brought packages that only development needs.
 function hasDevPackages(dir) {
-  const lock = lockFile(dir)
+  const lock = lockFile(dir, 'npm')
   const packages = lock ? lockedPackages(dir, lock) : []
   return packages.length === 0 || packages.some((entry) => entry.dev || entry.devOptional)
 }
 
-// A name for "the same install", or '' when there is no such thing to be sure of.
-function installKey(dir, pkg) {
-  const lock = lockFile(dir)
-  if (!lock || INSTALL_HOOKS.some((name) => name in pkg.scripts)) return ''
-  // Linked packages (workspaces, file:) have their own node_modules outside of the root's.
+// Whether packages are linked (workspaces, file:): those have a node_modules of their own, outside of
+// the root's, and their source is part of the install.
+function hasLinks(dir, pkg, manager) {
+  if (pkg.workspaces || fs.existsSync(path.join(dir, 'pnpm-workspace.yaml'))) return true
+  const lock = lockFile(dir, manager)
+  if (manager !== 'npm') return /\b(file|link|portal|workspace):/.test(read(dir, lock))
   const packages = lockedPackages(dir, lock)
-  if (packages.length === 0 || packages.some((entry) => entry.link)) return ''
+  return packages.length === 0 || packages.some((entry) => entry.link)
+}
+
+// A name for "the same install", or '' when there is no such thing to be sure of.
+function installKey(dir, pkg, manager) {
+  const lock = lockFile(dir, manager)
+  if (!lock || INSTALL_HOOKS.some((name) => name in pkg.scripts)) return ''
+  if (hasLinks(dir, pkg, manager)) return ''
   const hash = crypto.createHash('sha256')
-  for (const name of ['package.json', lock, '.npmrc']) {
-    const file = path.join(dir, name)
-    hash.update(`${name}\0`).update(fs.existsSync(file) ? fs.readFileSync(file) : '').update('\0')
+  for (const name of ['package.json', lock, '.npmrc', '.yarnrc', '.yarnrc.yml']) {
+    hash.update(`${name}\0${read(dir, name)}\0`)
   }
-  hash.update([process.version, process.env.NPM_VERSION, process.arch, process.env.STACK].join('\0'))
+  hash.update([manager, process.arch, process.env.STACK].join('\0'))
   return hash.digest('hex')
 }
 
@@ -89,13 +140,16 @@ function oneLine(value) {
 function facts(dir) {
   const pkg = readPackage(dir)
   const script = (name) => (typeof pkg.scripts[name] === 'string' ? 'yes' : 'no')
+  const manager = packageManager(dir, pkg)
   const answers = {
     engines_node: oneLine(pkg.engines.node),
     engines_npm: oneLine(pkg.engines.npm),
     node_fits: satisfies(process.versions.node, pkg.engines.node),
     npm_fits: satisfies(process.env.NPM_VERSION, pkg.engines.npm),
-    lock_file: lockFile(dir) || '',
-    install_key: installKey(dir, pkg),
+    manager: manager.name,
+    manager_range: manager.range,
+    lock_files: manager.locks,
+    install_key: installKey(dir, pkg, manager.name),
     has_dev_packages: hasDevPackages(dir) ? 'yes' : 'no',
     has_prebuild: script('heroku-prebuild'),
     has_postbuild: script('heroku-postbuild'),
@@ -113,7 +167,9 @@ function webCommand(dir) {
   const pkg = readPackage(dir)
   const isFile = (name) => fs.existsSync(path.join(dir, name))
   // `npm start` runs server.js when there is no start script.
-  if (typeof pkg.scripts.start === 'string' || isFile('server.js')) return 'npm start'
+  // Yarn without node_modules must start its programs itself.
+  const start = isFile('.pnp.cjs') ? 'yarn start' : 'npm start'
+  if (typeof pkg.scripts.start === 'string' || isFile('server.js')) return start
   if (typeof pkg.main !== 'string') return null
   const candidates = [pkg.main, `${pkg.main}.js`, path.join(pkg.main, 'index.js')]
   const main = candidates.find((name) => isFile(name) && fs.statSync(path.join(dir, name)).isFile())
@@ -125,10 +181,17 @@ function release(dir) {
   console.log(JSON.stringify({ addons: [], default_process_types: web ? { web } : {} }))
 }
 
-const [question, dir] = process.argv.slice(2)
+function newest(range) {
+  const versions = [JSON.parse(fs.readFileSync(0, 'utf8'))].flat()
+  console.log(semver().maxSatisfying(versions, range) ?? '')
+}
+
+const [question, ...rest] = process.argv.slice(2)
 try {
-  if (question === 'release') release(dir)
-  else facts(dir)
+  if (question === 'release') release(...rest)
+  else if (question === 'newest') newest(...rest)
+  else if (question === 'fits') console.log(satisfies(...rest))
+  else facts(...rest)
 } catch (error) {
   console.error(oneLine(error.message))
   process.exit(1)

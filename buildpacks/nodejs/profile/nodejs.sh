@@ -2,7 +2,7 @@
 
 export NODE_ENV=${NODE_ENV:-production}
 export NPM_CONFIG_UPDATE_NOTIFIER=${NPM_CONFIG_UPDATE_NOTIFIER:-false}
-export PATH="$PATH:$HOME/bin:$HOME/node_modules/.bin"
+export PATH="$HOME/.heroku/bin:$HOME/.heroku/node/bin:$PATH:$HOME/bin:$HOME/node_modules/.bin"
 
 # How many processes of WEB_MEMORY MiB fit into the dyno. Read as WEB_CONCURRENCY by cluster modules.
 _hythe_memory_mib() {

@@ -12,7 +12,8 @@ stack_pythons() {
   done | sort -t . -k 2,2nr -u
 }
 
-# Prints the version an app asks for, such as 3.11 or 3.11.2; nothing when it does not.
+# Prints the version an app asks for, such as 3.11 or 3.11.2; nothing when it does not. $1 is any
+# Python.
 wanted_version() {
   local line
   if [[ -f .python-version ]]; then
@@ -25,6 +26,10 @@ wanted_version() {
     read -r line < runtime.txt || true
     line=${line//[[:space:]]/}
     echo "${line#python-}"
+  elif [[ $installer == pipenv && -f Pipfile.lock ]]; then
+    "$1" -c 'import json, sys
+requires = json.load(open("Pipfile.lock")).get("_meta", {}).get("requires", {})
+print(requires.get("python_full_version") or requires.get("python_version") or "")'
   fi
 }
 
@@ -36,7 +41,7 @@ choose_python() {
   for program in $(stack_pythons); do found+=("$program"); done
   ((${#found[@]} > 0)) || fail 'This stack has no Python, which a Python app needs.' \
     'Ask the operator to install it: apt-get install python3 python3-venv'
-  wanted=$(wanted_version)
+  wanted=$(wanted_version "${found[0]}")
   python=
   if [[ -z $wanted ]]; then
     python=$(default_python "${found[@]}")
@@ -50,7 +55,14 @@ choose_python() {
     'Ask the operator to install them: apt-get install python3-venv'
 }
 
-version_file() { if [[ -f .python-version ]]; then echo .python-version; else echo runtime.txt; fi; }
+version_file() {
+  local file
+  for file in .python-version runtime.txt Pipfile.lock; do
+    [[ -f $file ]] || continue
+    echo "$file"
+    return
+  done
+}
 
 # The distribution's own python3 if it is there: its packages are the best tended.
 default_python() {

@@ -21,12 +21,26 @@ type Embedded = (&'static str, &'static str);
 
 /// In the order in which they are asked whether they know an app.
 const PACKS: &[(&str, &[Embedded])] = embedded! {
+    "ruby": [
+        "bin/detect",
+        "bin/compile",
+        "bin/release",
+        "lib/assets.sh",
+        "lib/output.sh",
+        "lib/versions.sh",
+        "profile/rails.sh",
+        "profile/ruby.sh",
+    ],
     "nodejs": [
         "bin/detect",
         "bin/compile",
         "bin/release",
+        "lib/npm.sh",
         "lib/output.sh",
         "lib/package.js",
+        "lib/pnpm.sh",
+        "lib/runtime.sh",
+        "lib/yarn.sh",
         "profile/nodejs.sh",
     ],
     "python": [
@@ -34,10 +48,21 @@ const PACKS: &[(&str, &[Embedded])] = embedded! {
         "bin/compile",
         "bin/release",
         "lib/django.sh",
+        "lib/installers.sh",
         "lib/output.sh",
         "lib/versions.sh",
         "profile/python.sh",
     ],
+    "java": [
+        "bin/detect",
+        "bin/compile",
+        "bin/release",
+        "lib/jdk.sh",
+        "lib/output.sh",
+        "profile/java.sh",
+    ],
+    "go": ["bin/detect", "bin/compile", "bin/release", "lib/output.sh"],
+    "procfile": ["bin/detect", "bin/compile", "bin/release"],
 };
 
 /// One buildpack of a build.

@@ -148,6 +148,8 @@ run_auto() {
   local found=() languages=() list number
   echo '-----> Determining which buildpack to use for this app'
   for number in "${!names[@]}"; do
+    # It knows every app with a Procfile, and is asked only if nobody else knows the app.
+    [[ ${names[number]} == heroku/procfile && ${#found[@]} != 0 ]] && continue
     detects "$BUILT_IN/${places[number]}" || continue
     found+=("$number")
     languages+=("$language")
