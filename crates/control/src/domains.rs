@@ -1,10 +1,11 @@
 //! Host names of apps.
 
-use model::domain::{Domain, DomainKind};
-use model::{Account, AppId, DomainId, Timestamp};
-use store::{Poke, Reader, domains};
+use model::certificate::{Acm, Origin, SniEndpoint};
+use model::domain::{Domain, DomainKind, EndpointRef};
+use model::{Account, App, AppId, DomainId, Timestamp};
+use store::{Poke, Reader, Tx, apps, certificates as rows, domains};
 
-use crate::{Control, Error, Resource, Result, access, random};
+use crate::{Control, Error, Resource, Result, access, certificates, random};
 
 /// At most this many for one app (Heroku, "Limits").
 pub const MAX_PER_APP: usize = 1000;
@@ -33,7 +34,7 @@ pub async fn info(
     app: AppId,
     id_or_hostname: &str,
 ) -> Result<Domain> {
-    let (who, wanted) = (who.clone(), id_or_hostname.to_lowercase());
+    let (who, wanted) = (who.clone(), identity(id_or_hostname));
     control
         .read(move |db| {
             access::app(db, &who, app)?;
@@ -42,46 +43,67 @@ pub async fn info(
         .await
 }
 
-/// Adds a custom domain; requests for it reach the app from now on.
+/// Adds a custom domain; when this returns, requests for it reach the app. `endpoint` is the id or
+/// name of the certificate to serve it with.
 ///
 /// # Errors
-/// When the app is not found, the name is not a host name, is the platform's or in use, there are
-/// too many, or the database fails.
-pub async fn add(control: &Control, who: &Account, app: AppId, hostname: &str) -> Result<Domain> {
+/// When the app or the endpoint is not found, the name is not a host name, is the platform's or in
+/// use, the certificate does not cover it, there are too many, or the database fails.
+pub async fn add(
+    control: &Control,
+    who: &Account,
+    app: AppId,
+    hostname: &str,
+    endpoint: Option<String>,
+) -> Result<Domain> {
     let (who, hostname) = (who.clone(), normal(hostname)?);
-    control
+    let added = control
         .write(move |control, tx| {
             let app = access::app(tx, &who, app)?;
-            check_not_ours(control, &hostname)?;
-            if domains::by_hostname(tx, &hostname)?.is_some() {
-                let taken = format!("Domain {hostname} is currently in use by an app.");
-                return Err(Error::Invalid(taken));
-            }
-            if domains::list(tx, app.id)?.len() >= MAX_PER_APP {
-                let limit = format!("An app may have at most {MAX_PER_APP} domains.");
-                return Err(Error::TooMany(limit));
-            }
-            let now = Timestamp::now();
-            let target = format!("{}.{}", random::dns_label()?, control.settings.base_domain);
-            let domain = Domain {
-                id: DomainId::random(),
-                app: app.id,
-                hostname,
-                kind: DomainKind::Custom,
-                cname: Some(target),
-                endpoint: None,
-                acm: None,
-                created_at: now,
-                updated_at: now,
-            };
-            domains::insert(tx, &domain)?;
-            tx.poke(Poke::Routes);
-            Ok(domain)
+            check_free(control, tx, &app, &hostname)?;
+            let endpoint = chosen(tx, &app, &hostname, endpoint)?;
+            insert(control, tx, &app, hostname, endpoint)
         })
-        .await
+        .await?;
+    in_force(control).await;
+    Ok(added)
 }
 
-/// Removes a custom domain.
+/// Serves a custom domain with another certificate, by the endpoint's id or name, or with none of
+/// its own.
+///
+/// # Errors
+/// When the app, the domain or the endpoint is not found, the domain is the default one, the
+/// certificate does not cover it, certificates are automatic, or the database fails.
+pub async fn update(
+    control: &Control,
+    who: &Account,
+    app: AppId,
+    id_or_hostname: &str,
+    endpoint: Option<String>,
+) -> Result<Domain> {
+    let (who, wanted) = (who.clone(), identity(id_or_hostname));
+    let updated = control
+        .write(move |_, tx| {
+            let app = access::app(tx, &who, app)?;
+            let domain = of_app(tx, app.id, &wanted)?;
+            if domain.kind == DomainKind::Heroku {
+                let host = &domain.hostname;
+                let text = format!("{host} is served with the platform's own certificate.");
+                return Err(Error::Invalid(text));
+            }
+            let endpoint = chosen(tx, &app, &domain.hostname, endpoint)?;
+            let id = endpoint.map(|endpoint| endpoint.id);
+            domains::set_endpoint(tx, domain.id, id, Timestamp::now())?;
+            tx.poke(Poke::Certificates);
+            of_app(tx, app.id, &wanted)
+        })
+        .await?;
+    control.certified.catches_up(&control.store).await;
+    Ok(updated)
+}
+
+/// Removes a custom domain, and with it its automatic certificate.
 ///
 /// # Errors
 /// When the app or the domain is not found, it is the default domain, or the database fails.
@@ -91,8 +113,8 @@ pub async fn remove(
     app: AppId,
     id_or_hostname: &str,
 ) -> Result<Domain> {
-    let (who, wanted) = (who.clone(), id_or_hostname.to_lowercase());
-    control
+    let (who, wanted) = (who.clone(), identity(id_or_hostname));
+    let removed = control
         .write(move |_, tx| {
             access::app(tx, &who, app)?;
             let domain = of_app(tx, app, &wanted)?;
@@ -101,10 +123,102 @@ pub async fn remove(
                 return Err(Error::Invalid(text));
             }
             domains::delete(tx, domain.id)?;
+            remove_automatic(tx, &domain)?;
             tx.poke(Poke::Routes);
+            tx.poke(Poke::Certificates);
             Ok(domain)
         })
-        .await
+        .await?;
+    in_force(control).await;
+    Ok(removed)
+}
+
+/// The router knows: a name works, or works no more, once the caller is told.
+async fn in_force(control: &Control) {
+    control.published.catches_up(&control.store).await;
+    control.certified.catches_up(&control.store).await;
+}
+
+fn insert(
+    control: &Control,
+    tx: &mut Tx<'_>,
+    app: &App,
+    hostname: String,
+    endpoint: Option<EndpointRef>,
+) -> Result<Domain> {
+    let now = Timestamp::now();
+    let target = format!("{}.{}", random::dns_label()?, control.settings.base_domain);
+    let acm = app.acm.then(|| Acm::of(DomainKind::Custom, &hostname, None)).flatten();
+    let domain = Domain {
+        id: DomainId::random(),
+        app: app.id,
+        hostname,
+        kind: DomainKind::Custom,
+        cname: Some(target),
+        endpoint,
+        acm,
+        created_at: now,
+        updated_at: now,
+    };
+    domains::insert(tx, &domain)?;
+    tx.poke(Poke::Routes);
+    tx.poke(Poke::Certificates);
+    Ok(domain)
+}
+
+/// The endpoint that was asked for, if it may serve this name.
+fn chosen(
+    db: &Reader<'_>,
+    app: &App,
+    hostname: &str,
+    wanted: Option<String>,
+) -> Result<Option<EndpointRef>> {
+    let managed = app.acm && !hostname.starts_with("*.");
+    let Some(wanted) = wanted else { return Ok(None) };
+    let endpoint = certificates::of_app(db, app.id, &wanted)?;
+    if managed {
+        let text = format!(
+            "Automatic Certificate Management is enabled on {} and chooses the certificate of \
+             {hostname}. Disable it first with `heroku certs:auto:disable`.",
+            app.name
+        );
+        return Err(Error::Invalid(text));
+    }
+    certificates::check_covers(&endpoint, hostname)?;
+    Ok(Some(EndpointRef { id: endpoint.id, name: endpoint.name }))
+}
+
+/// Nobody else can be served with an automatic certificate.
+fn remove_automatic(tx: &mut Tx<'_>, domain: &Domain) -> Result<()> {
+    let Some(used) = &domain.endpoint else { return Ok(()) };
+    let all = rows::list(tx, domain.app)?;
+    let automatic = |one: &&SniEndpoint| one.id == used.id && one.origin == Origin::Automatic;
+    if let Some(endpoint) = all.iter().find(automatic) {
+        rows::delete_endpoint(tx, endpoint.id, Timestamp::now())?;
+    }
+    Ok(())
+}
+
+fn check_free(control: &Control, db: &Reader<'_>, app: &App, hostname: &str) -> Result<()> {
+    check_not_ours(control, hostname)?;
+    if domains::by_hostname(db, hostname)?.is_some() {
+        return Err(Error::Invalid(format!("Domain {hostname} is currently in use by an app.")));
+    }
+    for other in domains::kin(db, hostname)? {
+        let owner = apps::find(db, other.app)?.map(|other| other.owner);
+        if owner != Some(app.owner) {
+            let text = format!(
+                "Domain {hostname} overlaps with {}, which is in use by an app of somebody else.",
+                other.hostname
+            );
+            return Err(Error::Invalid(text));
+        }
+    }
+    if domains::list(db, app.id)?.len() >= MAX_PER_APP {
+        let limit = format!("An app may have at most {MAX_PER_APP} domains.");
+        return Err(Error::TooMany(limit));
+    }
+    Ok(())
 }
 
 fn of_app(db: &Reader<'_>, app: AppId, id_or_hostname: &str) -> Result<Domain> {
@@ -128,17 +242,25 @@ fn check_not_ours(control: &Control, hostname: &str) -> Result<()> {
     Ok(())
 }
 
-/// A lower-case host name of at least two labels, possibly `*.example.com`.
+/// An id, or a host name as it is stored.
+fn identity(id_or_hostname: &str) -> String {
+    normal(id_or_hostname).unwrap_or_else(|_| id_or_hostname.to_lowercase())
+}
+
+/// A lower-case host name of at least two labels, possibly `*.example.com`; names in other scripts
+/// as DNS writes them (`xn--…`).
 fn normal(hostname: &str) -> Result<String> {
-    let host = hostname.trim().to_lowercase();
-    let host = host.strip_suffix('.').unwrap_or(&host);
-    let labels: Vec<&str> = host.strip_prefix("*.").unwrap_or(host).split('.').collect();
+    let given = hostname.trim();
+    let host = given.strip_suffix('.').unwrap_or(given);
+    let (star, rest) = host.strip_prefix("*.").map_or(("", host), |rest| ("*.", rest));
+    let host = idna::domain_to_ascii(rest).map(|rest| format!("{star}{rest}")).unwrap_or_default();
+    let labels: Vec<&str> = host.strip_prefix("*.").unwrap_or(&host).split('.').collect();
     let numeric = labels.last().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     let good = labels.len() >= 2 && host.len() <= 253 && !numeric;
     if good && labels.iter().all(|label| is_label(label)) {
-        return Ok(host.to_owned());
+        return Ok(host);
     }
-    Err(Error::Invalid(format!("Domain `{}` is not a host name.", hostname.trim())))
+    Err(Error::Invalid(format!("Domain `{given}` is not a host name.")))
 }
 
 fn is_label(label: &str) -> bool {

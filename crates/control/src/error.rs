@@ -62,6 +62,7 @@ pub enum Resource {
     ProcessType(ProcessType),
     Release,
     Slug,
+    SniEndpoint,
     Source,
     Stack,
 }
@@ -81,6 +82,7 @@ impl Resource {
             Self::ProcessType(_) => "process type",
             Self::Release => "release",
             Self::Slug => "slug",
+            Self::SniEndpoint => "sni endpoint",
             Self::Source => "source",
             Self::Stack => "stack",
         }

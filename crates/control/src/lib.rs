@@ -6,10 +6,13 @@
 //! [`garbage`]) see what is stored and make it true.
 
 pub mod accounts;
+pub mod acme;
 pub mod apps;
+pub mod authorities;
 pub mod authorizations;
 pub mod buildpack_installations;
 pub mod builds;
+pub mod certificates;
 pub mod config;
 pub mod domains;
 pub mod dynos;
@@ -43,9 +46,10 @@ use model::log::Source;
 use model::{Account, AccountId, AppId, LogEntry, LogSink, Timestamp};
 use store::blobs::BlobStore;
 use store::outputs::Outputs;
-use store::{Reader, Store, Tx};
+use store::{Poke, Reader, Store, Tx};
 use tokio::sync::Semaphore;
 
+use authorities::Authorities;
 use published::Published;
 
 pub use error::{Error, Resource, Result};
@@ -69,6 +73,8 @@ pub struct Control {
     // Password hashing takes memory and time on purpose: so many at once.
     hashing: Arc<Semaphore>,
     published: Published,
+    certified: Published,
+    authorities: Authorities,
 }
 
 impl Control {
@@ -82,8 +88,19 @@ impl Control {
         settings: Settings,
     ) -> Self {
         let hashing = Arc::new(Semaphore::new(2));
-        let (settings, published) = (Arc::new(settings), Published::nothing());
-        Self { store, blobs, outputs, logs, settings, hashing, published }
+        let settings = Arc::new(settings);
+        let published = Published::nothing(Poke::Routes);
+        let certified = Published::nothing(Poke::Certificates);
+        let authorities = Authorities::none();
+        Self { store, blobs, outputs, logs, settings, hashing, published, certified, authorities }
+    }
+
+    /// The same with these authorities for certificates; without them nobody is trusted and none
+    /// can be asked.
+    #[must_use]
+    pub fn with_authorities(mut self, authorities: Authorities) -> Self {
+        self.authorities = authorities;
+        self
     }
 
     async fn write<T: Send + 'static>(

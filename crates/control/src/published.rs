@@ -10,30 +10,34 @@ use tokio::time::timeout;
 /// A router that has not heard by then hears later; nobody waits longer for it.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The last poke that the published routes speak of; `None` while nobody publishes any.
+/// What the router is given on one sort of poke, and the last of them that it speaks of; `None` while
+/// nobody publishes any.
 #[derive(Clone)]
-pub(crate) struct Published(Arc<watch::Sender<Option<u64>>>);
+pub(crate) struct Published {
+    poke: Poke,
+    seen: Arc<watch::Sender<Option<u64>>>,
+}
 
 impl Published {
-    /// Nobody publishes yet.
-    pub(crate) fn nothing() -> Self {
-        Self(Arc::new(watch::Sender::new(None)))
+    /// What follows this sort of poke; nobody publishes yet.
+    pub(crate) fn nothing(poke: Poke) -> Self {
+        Self { poke, seen: Arc::new(watch::Sender::new(None)) }
     }
 
-    /// Routes that know of all pokes up to this one have been published.
+    /// What knows of all pokes up to this one has been published.
     pub(crate) fn reached(&self, poke: u64) {
-        self.0.send_replace(Some(poke));
+        self.seen.send_replace(Some(poke));
     }
 
     /// From now on nobody publishes.
     pub(crate) fn ends(&self) {
-        self.0.send_replace(None);
+        self.seen.send_replace(None);
     }
 
-    /// Waits until the routes speak of all that is committed now.
+    /// Waits until what is published speaks of all that is committed now.
     pub(crate) async fn catches_up(&self, store: &Store) {
-        let newest = *store.subscribe(Poke::Routes).borrow();
-        let mut published = self.0.subscribe();
+        let newest = *store.subscribe(self.poke).borrow();
+        let mut published = self.seen.subscribe();
         let caught_up = published.wait_for(|seen| seen.is_none_or(|seen| seen >= newest));
         if timeout(LIMIT, caught_up).await.is_err() {
             tracing::warn!("the router has not heard of a change in time");

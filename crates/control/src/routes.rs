@@ -11,7 +11,7 @@ use model::routes::{
     AppRoute, Choice, Continuation, DynoConnections, RoutingTable, WebState, WebView,
 };
 use model::{App, AppId, ConfigVars, Feature};
-use store::{Poke, Reader, apps, domains, features, formations};
+use store::{Poke, Reader, acme, apps, domains, features, formations};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,8 @@ pub struct Stored {
     pub apps: Vec<RoutedApp>,
     /// Their domains.
     pub domains: Vec<Domain>,
+    /// What certificate authorities must find now: host name, token, answer.
+    pub challenges: Vec<(String, String, String)>,
 }
 
 /// One app, as far as routing needs it.
@@ -83,6 +85,9 @@ pub fn table(
             Some(parent) => table.wildcards.insert(parent.into(), route.clone()),
             None => table.hosts.insert(domain.hostname.as_str().into(), route.clone()),
         };
+    }
+    for (host, token, answer) in &stored.challenges {
+        table.challenges.insert(format!("{host}/{token}").into(), answer.as_str().into());
     }
     table
 }
@@ -164,7 +169,7 @@ fn from(db: &Reader<'_>) -> Result<Stored> {
         })
     };
     let apps = apps::living(db)?.into_iter().map(routed).collect::<Result<_>>()?;
-    Ok(Stored { apps, domains: domains::living(db)? })
+    Ok(Stored { apps, domains: domains::living(db)?, challenges: acme::challenges(db)? })
 }
 
 fn page(config: &ConfigVars, name: &str) -> Option<String> {

@@ -37,8 +37,13 @@ impl Wake {
 
     /// Waits for a poke, at most the period. Dropping the future loses no poke.
     pub(crate) async fn next(&mut self) -> Woken {
+        self.next_within(self.period).await
+    }
+
+    /// Waits for a poke, at most so long. Dropping the future loses no poke.
+    pub(crate) async fn next_within(&mut self, period: Duration) -> Woken {
         let poked = select_all(self.pokes.iter_mut().map(|poke| Box::pin(poke.changed())));
-        let timed = tokio::time::timeout(self.period, poked);
+        let timed = tokio::time::timeout(period, poked);
         let cancelled = std::pin::pin!(self.cancel.cancelled());
         match select(cancelled, std::pin::pin!(timed)).await {
             Either::Left(_) => Woken::Stop,

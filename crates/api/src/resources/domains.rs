@@ -96,7 +96,7 @@ async fn add(
     if new.sni_endpoint.is_some() {
         return Err(ApiError::not_found("sni_endpoint"));
     }
-    let domain = domains::add(&state.control, &caller.account, app.id, &new.hostname).await?;
+    let domain = domains::add(&state.control, &caller.account, app.id, &new.hostname, None).await?;
     Ok((StatusCode::CREATED, Json(DomainBody::new(domain, &app))))
 }
 

@@ -7,10 +7,10 @@ use crate::testing::Lab;
 async fn a_custom_domain_is_added_found_and_removed() {
     let lab = Lab::new().await;
     let app = lab.app("demo").await;
-    let added = add(&lab.control, &lab.who, app.id, "WWW.Example.com.").await.expect("added");
+    let added = add(&lab.control, &lab.who, app.id, "WWW.Example.com.", None).await.expect("added");
     assert_eq!((added.hostname.as_str(), added.kind), ("www.example.com", DomainKind::Custom));
     assert!(added.cname.as_ref().is_some_and(|cname| cname.ends_with(".localhost")));
-    add(&lab.control, &lab.who, app.id, "*.example.com").await.expect("added");
+    add(&lab.control, &lab.who, app.id, "*.example.com", None).await.expect("added");
     let all = list(&lab.control, &lab.who, app.id).await.expect("listed");
     let names: Vec<&str> = all.iter().map(|domain| domain.hostname.as_str()).collect();
     assert_eq!(names, ["demo.localhost", "www.example.com", "*.example.com"]);
@@ -35,7 +35,7 @@ async fn the_default_domain_stays() {
 async fn names_that_are_taken_ours_or_none_are_refused() {
     let lab = Lab::new().await;
     let (one, two) = (lab.app("one").await, lab.app("two").await);
-    add(&lab.control, &lab.who, one.id, "www.example.com").await.expect("added");
+    add(&lab.control, &lab.who, one.id, "www.example.com", None).await.expect("added");
     let bad = [
         "www.example.com",
         "free.localhost",
@@ -55,13 +55,13 @@ async fn names_that_are_taken_ours_or_none_are_refused() {
         "a b.com",
         "a.com:80",
         "http://a.com",
-        "ä.com",
+        "xn--a.com",
         &format!("{}.com", "a".repeat(64)),
     ];
     for hostname in bad {
-        let added = add(&lab.control, &lab.who, two.id, hostname).await;
+        let added = add(&lab.control, &lab.who, two.id, hostname, None).await;
         assert!(matches!(added, Err(Error::Invalid(_))), "{hostname}: {added:?}");
     }
     let eve = lab.stranger().await;
-    assert!(add(&lab.control, &eve, one.id, "eve.example.com").await.is_err());
+    assert!(add(&lab.control, &eve, one.id, "eve.example.com", None).await.is_err());
 }

@@ -33,8 +33,12 @@ async fn the_table_merges_domains_apps_and_views() {
     let lab = Lab::new().await;
     let (one, two) = (lab.app("one").await, lab.app("two").await);
     lab.deploy(&two, "a", &[("web", "w")]).await;
-    crate::domains::add(&lab.control, &lab.who, one.id, "*.example.com").await.expect("added");
-    crate::domains::add(&lab.control, &lab.who, two.id, "www.example.com").await.expect("added");
+    crate::domains::add(&lab.control, &lab.who, one.id, "*.example.com", None)
+        .await
+        .expect("added");
+    crate::domains::add(&lab.control, &lab.who, two.id, "www.example.com", None)
+        .await
+        .expect("added");
     let page = ("ERROR_PAGE_URL".to_owned(), Some("https://x/y".to_owned()));
     crate::config::change(&lab.control, &lab.who, one.id, vec![page]).await.expect("changed");
     let maintenance = crate::apps::Changes { maintenance: Some(true), ..Default::default() };
