@@ -1,17 +1,20 @@
 //! The routing table: domains and apps, as stored, merged with the dynos that take requests, as the
 //! dyno manager sees them.
+//!
+//! A change costs what the changed apps cost, however many others there are: what is stored is read
+//! only of apps whose number has grown ([`store::routes`]), the views of the dyno manager are compared
+//! with those before, and the table is a copy that shares all the rest with the one before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::domain::Domain;
 use model::feature::Features;
 use model::routes::{
     AppRoute, Choice, Continuation, DynoConnections, RoutingTable, WebState, WebView,
 };
-use model::{App, AppId, ConfigVars, Feature};
-use store::{Poke, Reader, acme, apps, domains, features, formations};
+use model::{App, AppId, ConfigVars, Feature, ProcessType};
+use store::{Poke, Reader, acme, apps, domains, features, formations, routes};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -24,72 +27,151 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// Each app's web side, published by the dyno manager.
 pub type Views = Arc<HashMap<AppId, WebView>>;
 
-/// What is stored of all apps, as far as routing needs it.
-#[derive(Clone, Debug, Default)]
-pub struct Stored {
-    /// Living apps.
-    pub apps: Vec<RoutedApp>,
-    /// Their domains.
-    pub domains: Vec<Domain>,
-    /// What certificate authorities must find now: host name, token, answer.
-    pub challenges: Vec<(String, String, String)>,
-}
-
-/// One app, as far as routing needs it.
+/// What is stored of one app, as far as routing needs it.
 #[derive(Clone, Debug)]
-pub struct RoutedApp {
-    /// The app.
-    pub app: App,
-    /// `ERROR_PAGE_URL`.
-    pub error_page_url: Option<String>,
-    /// `MAINTENANCE_PAGE_URL`.
-    pub maintenance_page_url: Option<String>,
-    /// Its features.
-    pub features: Features,
-    /// How many web dynos are wanted.
-    pub web_dynos: u32,
+struct Stored {
+    app: App,
+    error_page_url: Option<String>,
+    maintenance_page_url: Option<String>,
+    features: Features,
+    web_dynos: u32,
+    names: Vec<String>,
 }
 
-/// Merges what is stored and what runs. An app that the dyno manager has not looked at yet has no
-/// view: if it was ever released its dynos are taken to be starting, so that requests wait.
-#[must_use]
-pub fn table(
-    stored: &Stored,
-    views: &HashMap<AppId, WebView>,
-    platform_hosts: &[String],
-) -> RoutingTable {
-    let mut routes: HashMap<AppId, Arc<AppRoute>> = HashMap::new();
-    for routed in &stored.apps {
-        let web = match views.get(&routed.app.id) {
-            Some(view) => seen(routed, view.clone()),
-            None => unseen(&routed.app),
-        };
-        let route = AppRoute {
-            app: routed.app.id,
-            name: routed.app.name.clone(),
-            web,
-            maintenance: routed.app.maintenance,
-            error_page_url: routed.error_page_url.clone(),
-            maintenance_page_url: routed.maintenance_page_url.clone(),
-            choice: choice(&routed.features),
-            connections: connections(&routed.features),
-            continuation: continuation(&routed.features),
-        };
-        routes.insert(routed.app.id, Arc::new(route));
+/// What has changed in the database.
+#[derive(Debug, Default)]
+struct Changes {
+    /// Apps, and what is stored of them now; nothing when they are to be destroyed.
+    apps: Vec<(AppId, Option<Stored>)>,
+    /// Answers to certificate authorities: all there are.
+    challenges: HashMap<Box<str>, Arc<str>>,
+    /// The number of the newest change; see [`store::routes`].
+    newest: u64,
+}
+
+/// The table, and what it was made from.
+struct Draft {
+    table: RoutingTable,
+    stored: HashMap<AppId, Stored>,
+    views: Views,
+}
+
+/// Publishes a new table whenever something stored or running changes, until cancelled.
+pub async fn run(
+    control: Control,
+    mut views: watch::Receiver<Views>,
+    publish: impl Fn(RoutingTable) + Send,
+    cancel: CancellationToken,
+) {
+    let mut wake = Wake::new(&control.store, &[Poke::Routes], PERIOD, cancel);
+    let pokes = control.store.subscribe(Poke::Routes);
+    let mut draft = Draft::new(&control.settings.platform_hosts);
+    // The number of the newest change in the draft; none before the first reading.
+    let mut seen = None;
+    loop {
+        let newest = *pokes.borrow();
+        let changes = read(&control, seen).await;
+        let current = changes.is_some();
+        if let Some(changes) = changes {
+            seen = Some(changes.newest);
+            draft.store(changes);
+        }
+        draft.see(views.borrow_and_update().clone());
+        if seen.is_some() {
+            publish(draft.table.clone());
+        }
+        if current {
+            control.published.reached(newest);
+        }
+        loop {
+            tokio::select! {
+                // Dropped, it has lost nothing: pokes are counters, compared at the next call.
+                woken = wake.next() => match woken {
+                    Woken::Stop => return control.published.ends(),
+                    Woken::Again => break,
+                },
+                // Dropped, the change is still unseen and is seen by the next `borrow_and_update`.
+                Ok(()) = views.changed() => {
+                    // What is stored need not be read: views change far more often than domains.
+                    if draft.see(views.borrow_and_update().clone()) && seen.is_some() {
+                        publish(draft.table.clone());
+                    }
+                }
+            }
+        }
     }
-    let mut table = RoutingTable::default();
-    table.platform.extend(platform_hosts.iter().map(|host| host.as_str().into()));
-    for domain in &stored.domains {
-        let Some(route) = routes.get(&domain.app) else { continue };
-        match domain.hostname.strip_prefix("*.") {
-            Some(parent) => table.wildcards.insert(parent.into(), route.clone()),
-            None => table.hosts.insert(domain.hostname.as_str().into(), route.clone()),
-        };
+}
+
+impl Draft {
+    /// A table without apps.
+    fn new(platform_hosts: &[String]) -> Self {
+        let table = RoutingTable::new(platform_hosts.iter().map(String::as_str));
+        Self { table, stored: HashMap::new(), views: Views::default() }
     }
-    for (host, token, answer) in &stored.challenges {
-        table.challenges.insert(format!("{host}/{token}").into(), answer.as_str().into());
+
+    /// Takes over what has changed in the database.
+    fn store(&mut self, changes: Changes) {
+        for (app, stored) in changes.apps {
+            match stored {
+                Some(stored) => {
+                    self.table.set(&route(&stored, &self.views), &stored.names);
+                    self.stored.insert(app, stored);
+                }
+                None => {
+                    self.table.remove(app);
+                    self.stored.remove(&app);
+                }
+            }
+        }
+        if *self.table.challenges != changes.challenges {
+            self.table.challenges = Arc::new(changes.challenges);
+        }
     }
-    table
+
+    /// Takes over what the dyno manager sees now. Answers whether that changed anything.
+    fn see(&mut self, views: Views) -> bool {
+        let before = std::mem::replace(&mut self.views, views);
+        let now = self.views.clone();
+        let is_new =
+            |app: &AppId, view: &WebView| before.get(app).is_none_or(|old| !same(old, view));
+        let changed = now.iter().filter(|(app, view)| is_new(app, view)).map(|(app, _)| *app);
+        let gone = before.keys().filter(|app| !now.contains_key(app)).copied();
+        let changed: Vec<AppId> = changed.chain(gone).collect();
+        for app in &changed {
+            if let Some(stored) = self.stored.get(app) {
+                self.table.set(&route(stored, &now), &stored.names);
+            }
+        }
+        !changed.is_empty()
+    }
+}
+
+/// Whether two views send requests to the same places.
+fn same(one: &WebView, other: &WebView) -> bool {
+    let backends = || one.backends.iter().zip(&*other.backends);
+    one.state == other.state
+        && one.backends.len() == other.backends.len()
+        && backends().all(|(one, other)| Arc::ptr_eq(one, other))
+}
+
+/// An app that the dyno manager has not looked at yet has no view: if it was ever released its dynos
+/// are taken to be starting, so that requests wait.
+fn route(stored: &Stored, views: &HashMap<AppId, WebView>) -> Arc<AppRoute> {
+    let web = match views.get(&stored.app.id) {
+        Some(view) => seen(stored, view.clone()),
+        None => unseen(&stored.app),
+    };
+    Arc::new(AppRoute {
+        app: stored.app.id,
+        name: stored.app.name.clone(),
+        web,
+        maintenance: stored.app.maintenance,
+        error_page_url: stored.error_page_url.clone(),
+        maintenance_page_url: stored.maintenance_page_url.clone(),
+        choice: choice(&stored.features),
+        connections: connections(&stored.features),
+        continuation: continuation(&stored.features),
+    })
 }
 
 fn choice(features: &Features) -> Choice {
@@ -110,76 +192,10 @@ fn continuation(features: &Features) -> Continuation {
     Continuation::Router
 }
 
-/// Publishes a new table whenever something stored or running changes, until cancelled.
-pub async fn run(
-    control: Control,
-    mut views: watch::Receiver<Views>,
-    publish: impl Fn(RoutingTable) + Send,
-    cancel: CancellationToken,
-) {
-    let mut wake = Wake::new(&control.store, &[Poke::Routes], PERIOD, cancel);
-    let pokes = control.store.subscribe(Poke::Routes);
-    let (mut stored, mut newest) = (None, 0);
-    loop {
-        // Only a poke makes the database be read: views change far more often than domains.
-        if stored.is_none() {
-            newest = *pokes.borrow();
-            stored = read(&control).await;
-        }
-        if let Some(stored) = &stored {
-            let now = views.borrow_and_update().clone();
-            publish(table(stored, &now, &control.settings.platform_hosts));
-            control.published.reached(newest);
-        }
-        tokio::select! {
-            // Dropped, it has lost nothing: pokes are counters, compared at the next call.
-            woken = wake.next() => match woken {
-                Woken::Stop => return control.published.ends(),
-                Woken::Again => stored = None,
-            },
-            // Dropped, the change is still unseen and is seen by the next `borrow_and_update`.
-            Ok(()) = views.changed() => {}
-        }
-    }
-}
-
-/// What is stored; `None` when the database cannot say. The router then keeps what it has, and the
-/// next poke or view tries again.
-async fn read(control: &Control) -> Option<Stored> {
-    match control.read(from).await {
-        Ok(stored) => Some(stored),
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "could not read routes");
-            None
-        }
-    }
-}
-
-fn from(db: &Reader<'_>) -> Result<Stored> {
-    let mut features = features::all(db)?;
-    let web_dynos = formations::web_dynos(db)?;
-    let routed = |app: App| {
-        let config = apps::config(db, app.id)?.unwrap_or_default();
-        Ok(RoutedApp {
-            error_page_url: page(&config, "ERROR_PAGE_URL"),
-            maintenance_page_url: page(&config, "MAINTENANCE_PAGE_URL"),
-            features: features.remove(&app.id).unwrap_or_default(),
-            web_dynos: web_dynos.get(&app.id).copied().unwrap_or_default(),
-            app,
-        })
-    };
-    let apps = apps::living(db)?.into_iter().map(routed).collect::<Result<_>>()?;
-    Ok(Stored { apps, domains: domains::living(db)?, challenges: acme::challenges(db)? })
-}
-
-fn page(config: &ConfigVars, name: &str) -> Option<String> {
-    config.get(name).filter(|url| !url.is_empty()).map(str::to_owned)
-}
-
 /// A view may be older than the wish for dynos: then they are about to start.
-fn seen(routed: &RoutedApp, view: WebView) -> WebView {
+fn seen(stored: &Stored, view: WebView) -> WebView {
     match view.state {
-        WebState::ScaledToZero if routed.web_dynos > 0 => {
+        WebState::ScaledToZero if stored.web_dynos > 0 => {
             WebView { state: WebState::Starting, ..view }
         }
         _ => view,
@@ -189,6 +205,54 @@ fn seen(routed: &RoutedApp, view: WebView) -> WebView {
 fn unseen(app: &App) -> WebView {
     let state = if app.released_at.is_some() { WebState::Starting } else { WebState::Blank };
     WebView { state, backends: Arc::from([]) }
+}
+
+/// What has changed since `seen`; `None` when the database cannot say. The router then keeps what it
+/// has, and the next poke tries again.
+async fn read(control: &Control, seen: Option<u64>) -> Option<Changes> {
+    match control.read(move |db| changes(db, seen)).await {
+        Ok(changes) => Some(changes),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "could not read routes");
+            None
+        }
+    }
+}
+
+fn changes(db: &Reader<'_>, seen: Option<u64>) -> Result<Changes> {
+    let (changed, newest) = match seen {
+        Some(seen) => routes::since(db, seen)?,
+        None => (routes::all(db)?, routes::newest(db)?),
+    };
+    let apps = changed.into_iter().map(|app| Ok((app, stored(db, app)?)));
+    let apps = apps.collect::<Result<Vec<_>>>()?;
+    let challenge = |(host, token, answer): (String, String, String)| {
+        (format!("{host}/{token}").into(), answer.into())
+    };
+    let challenges = acme::challenges(db)?.into_iter().map(challenge).collect();
+    Ok(Changes { apps, challenges, newest })
+}
+
+fn stored(db: &Reader<'_>, app: AppId) -> Result<Option<Stored>> {
+    let Some(app) = apps::find(db, app)?.filter(|app| app.deleted_at.is_none()) else {
+        return Ok(None);
+    };
+    let config = apps::config(db, app.id)?.unwrap_or_default();
+    let names = domains::list(db, app.id)?.into_iter().map(|domain| domain.hostname).collect();
+    let formation = formations::list(db, app.id)?;
+    let web = formation.iter().find(|row| row.process_type == ProcessType::web());
+    Ok(Some(Stored {
+        error_page_url: page(&config, "ERROR_PAGE_URL"),
+        maintenance_page_url: page(&config, "MAINTENANCE_PAGE_URL"),
+        features: features::of(db, app.id)?,
+        web_dynos: web.map_or(0, |row| row.quantity),
+        names,
+        app,
+    }))
+}
+
+fn page(config: &ConfigVars, name: &str) -> Option<String> {
+    config.get(name).filter(|url| !url.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]

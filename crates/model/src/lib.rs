@@ -24,6 +24,7 @@ pub mod procfile;
 pub mod release;
 pub mod routes;
 pub mod secret;
+pub mod shards;
 pub mod size;
 pub mod slug;
 pub mod source;

@@ -5,13 +5,16 @@
 //! last request has left it, its clock tells since when nobody is inside, and its bell has a frozen
 //! dyno thawed by whoever enters; all without a message that could be lost.
 
-use std::collections::{HashMap, HashSet};
+mod table;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 use crate::{AppId, AppName, DynoId, DynoName, Timestamp};
+
+pub use table::{RoutingTable, Target};
 
 /// Why an app has, or has not, a dyno to send a request to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,49 +223,6 @@ pub struct AppRoute {
     pub connections: DynoConnections,
     /// Who says `100 Continue`.
     pub continuation: Continuation,
-}
-
-/// What a host name leads to.
-#[derive(Clone, Debug)]
-pub enum Target<'a> {
-    /// An app.
-    App(&'a Arc<AppRoute>),
-    /// The platform's own API, git and dashboard.
-    Platform,
-    /// Nothing here, yet.
-    Unknown,
-}
-
-/// From host name to app. Look-up cost does not grow with the number of apps.
-#[derive(Clone, Debug, Default)]
-pub struct RoutingTable {
-    /// Exact lower-case host names.
-    pub hosts: HashMap<Box<str>, Arc<AppRoute>>,
-    /// `example.com` for `*.example.com`; exact names win.
-    pub wildcards: HashMap<Box<str>, Arc<AppRoute>>,
-    /// Host names of the platform itself.
-    pub platform: HashSet<Box<str>>,
-    /// What a certificate authority is answered at `/.well-known/acme-challenge/TOKEN` of a host, by
-    /// `host/TOKEN` (RFC 8555, 8.3).
-    pub challenges: HashMap<Box<str>, Arc<str>>,
-}
-
-impl RoutingTable {
-    /// What `host` leads to. `host` is lower-case, without port and trailing dot.
-    #[must_use]
-    pub fn lookup(&self, host: &str) -> Target<'_> {
-        if let Some(route) = self.hosts.get(host) {
-            return Target::App(route);
-        }
-        if self.platform.contains(host) {
-            return Target::Platform;
-        }
-        let parent = host.split_once('.').map(|(_, parent)| parent);
-        match parent.and_then(|parent| self.wildcards.get(parent)) {
-            Some(route) => Target::App(route),
-            None => Target::Unknown,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -17,8 +17,12 @@ fn up() -> WebView {
     WebView { state: WebState::Up, backends: Arc::from([backend]) }
 }
 
-async fn stored(lab: &Lab) -> Stored {
-    lab.control.read(from).await.expect("read")
+/// The table made from nothing.
+async fn anew(lab: &Lab, views: &HashMap<AppId, WebView>, hosts: &[String]) -> RoutingTable {
+    let mut draft = Draft::new(hosts);
+    draft.see(Arc::new(views.clone()));
+    draft.store(lab.control.read(|db| changes(db, None)).await.expect("read"));
+    draft.table
 }
 
 fn state(table: &RoutingTable, host: &str) -> Option<WebState> {
@@ -44,10 +48,10 @@ async fn the_table_merges_domains_apps_and_views() {
     let maintenance = crate::apps::Changes { maintenance: Some(true), ..Default::default() };
     crate::apps::update(&lab.control, &lab.who, one.id, maintenance).await.expect("changed");
     let hosts = ["api.localhost".to_owned()];
-    let empty = table(&stored(&lab).await, &HashMap::new(), &hosts);
+    let empty = anew(&lab, &HashMap::new(), &hosts).await;
     assert_eq!(state(&empty, "one.localhost"), Some(WebState::Blank));
     assert_eq!(state(&empty, "two.localhost"), Some(WebState::Starting));
-    let table = table(&stored(&lab).await, &HashMap::from([(one.id, up())]), &hosts);
+    let table = anew(&lab, &HashMap::from([(one.id, up())]), &hosts).await;
     assert_eq!(state(&table, "one.localhost"), Some(WebState::Up));
     assert_eq!(state(&table, "any.example.com"), Some(WebState::Up));
     assert_eq!(state(&table, "www.example.com"), Some(WebState::Starting));
@@ -73,7 +77,7 @@ async fn the_table_says_which_features_of_the_router_an_app_has() {
             crate::features::switch(&lab.control, &lab.who, one.id, name, Switch::On).await;
         switched.expect("switched");
     }
-    let table = table(&stored(&lab).await, &HashMap::new(), &[]);
+    let table = anew(&lab, &HashMap::new(), &[]).await;
     let Target::App(route) = table.lookup("one.localhost") else { panic!("no route") };
     assert_eq!(route.choice, Choice::Session);
     assert_eq!(route.connections, DynoConnections::OnePerRequest);
@@ -85,7 +89,7 @@ async fn a_destroyed_app_is_in_no_table() {
     let lab = Lab::new().await;
     let app = lab.app("demo").await;
     crate::apps::destroy(&lab.control, &lab.who, app.id).await.expect("destroyed");
-    let table = table(&stored(&lab).await, &HashMap::from([(app.id, up())]), &[]);
+    let table = anew(&lab, &HashMap::from([(app.id, up())]), &[]).await;
     assert!(matches!(table.lookup("demo.localhost"), Target::Unknown));
 }
 
@@ -163,4 +167,95 @@ async fn whoever_scales_up_is_answered_when_the_router_expects_dynos() {
         .await
         .expect("nobody is waited for")
         .expect("scaled");
+}
+
+/// Everything a table says.
+fn said(table: &RoutingTable) -> Vec<String> {
+    let mut said: Vec<_> =
+        table.entries().map(|(name, route)| format!("{name}: {route:?}")).collect();
+    said.sort();
+    said
+}
+
+/// Numbers below a bound, from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).expect("31 bits") % bound
+    }
+}
+
+/// Does something at random to the apps. What is refused (a name in use) changes nothing.
+async fn meddle(lab: &Lab, dice: &mut Dice, views: &mut HashMap<AppId, WebView>) {
+    let apps = crate::apps::list(&lab.control, &lab.who).await.expect("listed");
+    if apps.len() < 3 || dice.roll(8) == 0 {
+        let name = Some(format!("app-{}", dice.roll(50)).parse().expect("a name"));
+        let new = crate::apps::NewApp { name, stack: None };
+        let _taken = crate::apps::create(&lab.control, &lab.who, new).await;
+        return;
+    }
+    let (control, who, app) = (&lab.control, &lab.who, apps[dice.roll(apps.len())].id);
+    let host = ["a.example.com", "*.example.com", "b.example.org"][dice.roll(3)];
+    let changes = crate::apps::Changes::default();
+    let is_even = dice.roll(2) == 0;
+    match dice.roll(8) {
+        0 => drop(crate::apps::destroy(control, who, app).await),
+        1 | 2 => drop(crate::domains::add(control, who, app, host, None).await),
+        3 => drop(crate::domains::remove(control, who, app, host).await),
+        4 => {
+            let name = format!("app-{}", dice.roll(50)).parse().ok();
+            let changes = crate::apps::Changes { name, maintenance: Some(is_even), ..changes };
+            drop(crate::apps::update(control, who, app, changes).await);
+        }
+        5 => {
+            let page = ("ERROR_PAGE_URL".to_owned(), is_even.then(|| "https://x/y".to_owned()));
+            drop(crate::config::change(control, who, app, vec![page]).await);
+        }
+        6 => {
+            let switch = model::feature::Switch::from_bool(is_even);
+            drop(crate::features::switch(control, who, app, "http-session-affinity", switch).await);
+        }
+        _ if is_even => drop(views.insert(app, up())),
+        _ => drop(views.remove(&app)),
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_follows_changes_equals_one_made_anew() {
+    for seed in 1..=4 {
+        let lab = Lab::new().await;
+        let (mut dice, mut views) = (Dice(seed), HashMap::new());
+        let (mut draft, mut seen) = (Draft::new(&[]), None);
+        for step in 0..60 {
+            for _ in 0..dice.roll(4) {
+                meddle(&lab, &mut dice, &mut views).await;
+            }
+            let changed = lab.control.read(move |db| changes(db, seen)).await.expect("read");
+            seen = Some(changed.newest);
+            draft.store(changed);
+            draft.see(Arc::new(views.clone()));
+            let anew = anew(&lab, &views, &[]).await;
+            assert_eq!(said(&draft.table), said(&anew), "seed {seed}, step {step}");
+        }
+        assert!(draft.table.entries().count() > 3, "something was tried");
+    }
+}
+
+#[tokio::test]
+async fn a_change_reads_only_the_app_that_changed() {
+    let lab = Lab::new().await;
+    let (one, _two) = (lab.app("one").await, lab.app("two").await);
+    let first = lab.control.read(|db| changes(db, None)).await.expect("read");
+    assert_eq!(first.apps.len(), 2);
+    let maintenance = crate::apps::Changes { maintenance: Some(true), ..Default::default() };
+    crate::apps::update(&lab.control, &lab.who, one.id, maintenance).await.expect("changed");
+    let second = lab.control.read(move |db| changes(db, Some(first.newest))).await.expect("read");
+    let read: Vec<AppId> = second.apps.iter().map(|(app, _)| *app).collect();
+    assert_eq!(read, [one.id]);
+    let third = lab.control.read(move |db| changes(db, Some(second.newest))).await.expect("read");
+    assert!(third.apps.is_empty());
 }

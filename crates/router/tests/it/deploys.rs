@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use model::routes::{Backend, WebState};
+use model::routes::{Backend, Target, WebState};
 
 use crate::rig::{Dyno, HOST, Rig, Setup, Wire, get, wait_for};
 
@@ -127,7 +127,9 @@ fn changes_of_other_apps_close_no_connection() {
             wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
     });
-    let backend = rig.routes.current().hosts[HOST].web.backends[0].clone();
+    let table = rig.routes.current();
+    let Target::App(route) = table.lookup(HOST) else { panic!("no route") };
+    let backend = route.web.backends[0].clone();
     let mut clients: Vec<_> = (0..4).map(|_| rig.client()).collect();
     let begun = Instant::now();
     let mut changes = 0;

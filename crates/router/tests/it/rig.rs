@@ -1,6 +1,5 @@
 //! A router, raw clients and raw dynos for one test.
 
-use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
@@ -136,11 +135,9 @@ impl Rig {
 
     /// Publishes a table with the app and the platform's own hosts.
     pub fn publish_route(&self, route: AppRoute) {
-        let mut table = RoutingTable::default();
+        let mut table = RoutingTable::new(["api.example.com", "localhost"]);
         let route = Arc::new(route);
-        table.hosts.insert(HOST.into(), route.clone());
-        table.wildcards.insert("wild.example.com".into(), route);
-        table.platform = HashSet::from(["api.example.com".into(), "localhost".into()]);
+        table.set(&route, &[HOST, "*.wild.example.com"]);
         self.routes.publish(table);
     }
 
