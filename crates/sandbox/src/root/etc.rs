@@ -11,7 +11,7 @@ use crate::tree::{Access, Root};
 
 /// Of the host's `/etc`, when it lends its programs: what they need to work, and nothing that says
 /// who else is on the machine.
-const SHOWN: [&str; 28] = [
+const SHOWN: [&str; 29] = [
     "alternatives",
     "ca-certificates",
     "ca-certificates.conf",
@@ -27,6 +27,7 @@ const SHOWN: [&str; 28] = [
     "localtime",
     "lsb-release",
     "magic",
+    "maven",
     "mime.types",
     "nsswitch.conf",
     "npmrc",
@@ -41,6 +42,9 @@ const SHOWN: [&str; 28] = [
     "ssl/openssl.cnf",
     "timezone",
 ];
+
+/// Directories of `/etc` that languages keep one of for each of their versions.
+const VERSIONED: [&str; 2] = ["java-", "python"];
 
 /// Users besides the dyno's own that programs expect to find.
 const USERS: &str = "root:x:0:0:root:/root:/usr/sbin/nologin\n\
@@ -65,10 +69,10 @@ pub fn write(root: &Root, spec: &Spec) -> Result<()> {
 }
 
 fn show_hosts_own(root: &Root) -> Result<()> {
-    let pythons = fs::read_dir("/etc").attempt(|| "list /etc")?;
-    let pythons = pythons.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let pythons = pythons.filter(|name| name.starts_with("python"));
-    for name in SHOWN.into_iter().map(str::to_owned).chain(pythons) {
+    let names = fs::read_dir("/etc").attempt(|| "list /etc")?;
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let versioned = names.filter(|name| VERSIONED.iter().any(|prefix| name.starts_with(prefix)));
+    for name in SHOWN.into_iter().map(str::to_owned).chain(versioned) {
         let source = Path::new("/etc").join(&name);
         if let Ok(to) = source.read_link() {
             root.link(&format!("/etc/{name}"), &to)?;
