@@ -19,6 +19,7 @@ mod query;
 mod record;
 mod retention;
 mod ring;
+pub mod rules;
 mod search;
 mod segments;
 mod session;
@@ -29,6 +30,7 @@ mod terms;
 
 pub use config::{Config, DiskConfig};
 pub use disk::Kept;
+pub use drains::Drains;
 pub use logplex::{Logplex, StartError, start};
 pub use query::{Filter, Mode, Query};
 pub use search::{Choice, End, Hit, MAX_FOUND, Part, Search, Searching};

@@ -250,12 +250,19 @@ fn loss_of(record: &Arc<Record>) -> Loss {
     Loss { count: record.lost.max(1), since: record.at, last_id: record.id }
 }
 
+/// What the lines of a drain's own losses begin with.
+const NOTICE: &str = "Error L10 (output buffer overflow):";
+
+/// How many lost lines of a drain this line tells of; `None` for any other.
+pub(crate) fn announced(record: &Record) -> Option<u64> {
+    (record.lost > 0 && record.text.starts_with(NOTICE)).then_some(record.lost)
+}
+
 /// A loss as a line (L10). It bears the id of the last lost line: whoever has it needs nothing
 /// before.
 fn notice(loss: Loss) -> Record {
     let Loss { count, since, last_id } = loss;
-    let text =
-        format!("Error L10 (output buffer overflow): {count} messages dropped since {since}.");
+    let text = format!("{NOTICE} {count} messages dropped since {since}.");
     Record { lost: count, ..Record::note(last_id, Timestamp::now(), text) }
 }
 

@@ -1,0 +1,145 @@
+//! Lines that were written to a connection and may not have arrived.
+//!
+//! TCP says what the other side's machine has taken, not what its program has read. So a line stays
+//! here until it is acknowledged, and a while longer: when the connection is reset, what the
+//! program had not read is gone, and is sent again. A receiver may see a line twice, but none is
+//! lost without a word. Nothing here is asynchronous or knows a socket.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::record::Record;
+
+/// An acknowledged line may still be unread for this long, when its reader keeps up.
+const UNREAD: Duration = Duration::from_secs(1);
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The other side closed it after it had read all that it acknowledged.
+    Closed,
+    /// It broke: what was acknowledged may be unread.
+    Broken,
+}
+
+/// Lines on their way, oldest first.
+pub(crate) struct Sent {
+    entries: VecDeque<Entry>,
+    /// To be written again, older than all that waits elsewhere.
+    again: VecDeque<Arc<Record>>,
+    bytes: usize,
+    most_lines: usize,
+    most_bytes: usize,
+    widest: u32,
+}
+
+struct Entry {
+    record: Arc<Record>,
+    /// Where the connection's bytes had come to when all of this line was written.
+    end: u64,
+    acknowledged: Option<Instant>,
+}
+
+/// What the kernel said of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gauge {
+    /// So many of its bytes are acknowledged.
+    pub acknowledged: u64,
+    /// The other side has room for so many.
+    pub window: u32,
+}
+
+impl Sent {
+    /// Nothing is on its way. Of the lines that are acknowledged it keeps at most so many.
+    pub fn new(most_lines: usize, most_bytes: usize) -> Self {
+        let (entries, again) = (VecDeque::new(), VecDeque::new());
+        Self { entries, again, bytes: 0, most_lines, most_bytes, widest: 0 }
+    }
+
+    /// Whether nothing is on its way or waits to be written again.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.again.is_empty()
+    }
+
+    /// Whether every line is acknowledged.
+    pub fn is_acknowledged(&self) -> bool {
+        self.again.is_empty() && self.entries.back().is_none_or(|last| last.acknowledged.is_some())
+    }
+
+    /// Lines that are to be written again, the oldest ones.
+    pub fn take_again(&mut self, most: usize) -> Vec<Arc<Record>> {
+        let count = most.min(self.again.len());
+        self.again.drain(..count).collect()
+    }
+
+    /// These are about to be written.
+    pub fn begin(&mut self, records: Vec<Arc<Record>>) {
+        for record in records {
+            self.bytes += record.bytes();
+            self.entries.push_back(Entry { record, end: u64::MAX, acknowledged: None });
+        }
+    }
+
+    /// What was begun is written, up to this byte of the connection.
+    pub fn end(&mut self, end: u64) {
+        let unended = self.entries.iter_mut().rev().take_while(|entry| entry.end == u64::MAX);
+        unended.for_each(|entry| entry.end = end);
+    }
+
+    /// Learns what has arrived; answers the lines that arrived only now.
+    pub fn settle(&mut self, gauge: Gauge, now: Instant) -> Vec<Arc<Record>> {
+        let known = self.entries.partition_point(|entry| entry.acknowledged.is_some());
+        let arrived = self.entries.partition_point(|entry| entry.end <= gauge.acknowledged);
+        let mut new = Vec::with_capacity(arrived.saturating_sub(known));
+        for entry in self.entries.range_mut(known.min(arrived)..arrived) {
+            entry.acknowledged = Some(now);
+            new.push(entry.record.clone());
+        }
+        self.widest = self.widest.max(gauge.window);
+        let reader_keeps_up = gauge.window >= self.widest / 2;
+        self.release(now, reader_keeps_up);
+        new
+    }
+
+    /// The connection is no more. What may be unread is written again on the next one. Answers the
+    /// lines that are known to have arrived only now.
+    pub fn disconnect(&mut self, ended: Ended, gauge: Gauge, now: Instant) -> Vec<Arc<Record>> {
+        let arrived = self.settle(gauge, now);
+        if ended == Ended::Closed {
+            self.entries.retain(|entry| entry.acknowledged.is_none());
+        }
+        let entries = self.entries.drain(..).map(|entry| entry.record);
+        let mut again: VecDeque<_> = entries.collect();
+        again.append(&mut self.again);
+        self.again = again;
+        self.bytes = 0;
+        self.widest = 0;
+        arrived
+    }
+
+    /// All that is not known to have been read, oldest first.
+    pub fn into_rest(mut self) -> Vec<Arc<Record>> {
+        let unacknowledged = |entry: Entry| entry.acknowledged.is_none().then_some(entry.record);
+        let mut rest: Vec<_> = self.entries.drain(..).filter_map(unacknowledged).collect();
+        rest.extend(self.again.drain(..));
+        rest
+    }
+
+    /// Lets go of what has surely been read, and of the oldest acknowledged lines beyond the bound.
+    fn release(&mut self, now: Instant, reader_keeps_up: bool) {
+        while let Some(first) = self.entries.front() {
+            let Some(at) = first.acknowledged else { return };
+            let is_read = reader_keeps_up && now.duration_since(at) >= UNREAD;
+            let is_over = self.entries.len() > self.most_lines || self.bytes > self.most_bytes;
+            if !is_read && !is_over {
+                return;
+            }
+            self.bytes -= first.record.bytes();
+            self.entries.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
