@@ -47,6 +47,7 @@ pub async fn collect(control: &Control, blob_grace: Duration) -> Result<()> {
         empty(control, app.id).await?;
     }
     drop_old_rows(control).await?;
+    drop_old_slugs(control).await?;
     drop_old_outputs(control).await?;
     drop_blobs(control, blob_grace).await
 }
@@ -81,6 +82,20 @@ async fn drop_old_rows(control: &Control) -> Result<()> {
     let dynos: Vec<_> = control.store.sweep(move |tx| garbage::delete_old(tx, before)).await?;
     let outputs = control.outputs.clone();
     blocking(move || Ok(dynos.into_iter().try_for_each(|dyno| outputs.delete(dyno))?)).await
+}
+
+/// Releases whose slug goes stay in the ledger, but nobody can go back to them any more.
+async fn drop_old_slugs(control: &Control) -> Result<()> {
+    let keep = control.settings.slugs_per_app;
+    let now = Timestamp::now();
+    let life = i64::try_from(ROW_LIFE.as_micros()).unwrap_or(i64::MAX);
+    let before = Timestamp::from_micros(now.micros() - life);
+    let removed =
+        control.store.sweep(move |tx| garbage::remove_slugs(tx, keep, before, now)).await?;
+    if removed > 0 {
+        tracing::info!(removed, "removed slugs that are too old to go back to");
+    }
+    Ok(())
 }
 
 async fn drop_old_outputs(control: &Control) -> Result<()> {

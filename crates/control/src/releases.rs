@@ -179,6 +179,7 @@ pub(crate) fn append(control: &Control, tx: &mut Tx<'_>, draft: Draft) -> Result
         hash: String::new(),
         created_at: now,
         updated_at: now,
+        slug_is_kept: slug.is_some(),
     };
     let previous = newest.map_or_else(String::new, |newest| newest.hash);
     release.hash = ledger::hash(&previous, &release);
@@ -274,6 +275,9 @@ fn check_eligible(release: &Release) -> Result<()> {
     let why = match release.status {
         ReleaseStatus::Pending => "its release command is still running",
         ReleaseStatus::Failed => "its release command failed",
+        ReleaseStatus::Succeeded if release.slug.is_some() => {
+            "its slug is too old and was removed"
+        }
         ReleaseStatus::Succeeded => "it has no slug",
     };
     Err(Error::Invalid(format!("Cannot roll back to v{}: {why}.", release.version)))

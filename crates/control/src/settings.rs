@@ -50,6 +50,9 @@ pub struct Settings {
     pub repositories: PathBuf,
     /// Directory of the apps' build caches, `<app id>` each.
     pub caches: PathBuf,
+    /// How many slugs of an app are kept, the newest: so many deploys one can go back. Counted are
+    /// those older than a day; younger ones always stay.
+    pub slugs_per_app: u32,
 }
 
 impl Settings {

@@ -98,6 +98,7 @@ pub(crate) fn settings() -> Settings {
         default_size: DynoSize::Standard1X,
         repositories: "repositories".into(),
         caches: "caches".into(),
+        slugs_per_app: 2,
     }
 }
 

@@ -145,6 +145,7 @@ fn open(settings: &Settings, public: &Public, logs: LogSink) -> anyhow::Result<C
         default_size: DynoSize::Standard1X,
         repositories: data.join("repos"),
         caches: data.join("caches"),
+        slugs_per_app: settings.slugs_per_app,
     };
     Ok(Control::new(store, blobs, outputs, logs, decided))
 }

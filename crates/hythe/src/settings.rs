@@ -38,6 +38,9 @@ pub struct Flags {
     /// Abort at this step of what the server does: for tests of what the next one makes of it
     #[arg(long, value_name = "STEP", hide = true)]
     pub crash_at: Option<Step>,
+    /// Have the first shim that is started kill itself at this step of its life
+    #[arg(long, value_name = "STEP", hide = true)]
+    pub crash_shim_at: Option<sandbox::Step>,
 }
 
 /// `hythe.toml`. Everything is optional.
@@ -55,6 +58,7 @@ struct File {
     metrics_seconds: Option<u64>,
     memory_mib: Option<u64>,
     memory_overcommit: Option<f64>,
+    slugs_per_app: Option<u32>,
     sleep: SleepFile,
     build: BuildFile,
     /// By name, such as `standard-1x`.
@@ -121,6 +125,8 @@ pub struct Settings {
     /// So many times the memory may be promised. More than 1 is a bet that dynos do not all use
     /// their quota.
     pub memory_overcommit: f64,
+    /// How many old slugs of an app are kept to go back to.
+    pub slugs_per_app: u32,
     /// When dynos without traffic rest.
     pub sleep: Sleep,
     /// What each dyno size grants.
@@ -162,6 +168,9 @@ pub struct BuildLimits {
 }
 
 /// Twice as much must be a number for the kernel: 1 PiB.
+/// So many deploys an app can go back.
+const SLUGS_PER_APP: u32 = 20;
+
 const MOST_MEMORY: u64 = 1 << 50;
 
 /// The port of the quick start.
@@ -198,6 +207,7 @@ impl Settings {
             metrics_seconds: file.metrics_seconds.unwrap_or(20),
             memory_mib: file.memory_mib,
             memory_overcommit: overcommit(file.memory_overcommit)?,
+            slugs_per_app: slugs_per_app(file.slugs_per_app)?,
             sleep: Sleep {
                 after_seconds: file.sleep.after_seconds.unwrap_or(30 * 60),
                 freeze_after_seconds: file.sleep.freeze_after_seconds.unwrap_or(5 * 60),
@@ -242,6 +252,13 @@ fn instance(data_dir: &Path) -> String {
         .iter()
         .fold(0x811c_9dc5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("{hash:08x}")
+}
+
+fn slugs_per_app(count: Option<u32>) -> anyhow::Result<u32> {
+    match count.unwrap_or(SLUGS_PER_APP) {
+        0 => bail!("slugs_per_app must be at least 1: the slug that an app runs is always kept"),
+        count => Ok(count),
+    }
 }
 
 fn overcommit(factor: Option<f64>) -> anyhow::Result<f64> {

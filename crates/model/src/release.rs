@@ -56,13 +56,15 @@ pub struct Release {
     pub created_at: Timestamp,
     /// When its status last changed.
     pub updated_at: Timestamp,
+    /// Whether its slug is still there; read along.
+    pub slug_is_kept: bool,
 }
 
 impl Release {
-    /// Whether a rollback to it is possible: it succeeded and has a slug.
+    /// Whether a rollback to it is possible: it succeeded, and its slug is still there.
     #[must_use]
     pub fn eligible_for_rollback(&self) -> bool {
-        self.status == ReleaseStatus::Succeeded && self.slug.is_some()
+        self.status == ReleaseStatus::Succeeded && self.slug_is_kept
     }
 }
 

@@ -58,11 +58,15 @@ pub fn outputs_of(db: &Reader<'_>, app: AppId) -> Result<Outputs> {
 /// When the database fails.
 pub fn delete_app(tx: &mut Tx<'_>, app: AppId) -> Result<()> {
     // Rows that point at others go before those.
-    const TABLES: [&str; 15] = [
+    const TABLES: [&str; 20] = [
         "DELETE FROM traffic WHERE app_id = ?1",
         "DELETE FROM visits WHERE app_id = ?1",
         "DELETE FROM app_features WHERE app_id = ?1",
+        "DELETE FROM log_rules WHERE app_id = ?1",
         "DELETE FROM log_sessions WHERE app_id = ?1",
+        "DELETE FROM log_drains WHERE app_id = ?1",
+        "DELETE FROM telemetry_drains WHERE app_id = ?1",
+        "DELETE FROM log_inputs WHERE app_id = ?1",
         "DELETE FROM buildpack_installations WHERE app_id = ?1",
         "DELETE FROM sources WHERE app_id = ?1",
         "DELETE FROM builds WHERE app_id = ?1",
@@ -72,6 +76,7 @@ pub fn delete_app(tx: &mut Tx<'_>, app: AppId) -> Result<()> {
         "DELETE FROM formations WHERE app_id = ?1",
         "DELETE FROM releases WHERE app_id = ?1",
         "DELETE FROM slugs WHERE app_id = ?1",
+        "DELETE FROM slug_uploads WHERE app_id = ?1",
         "DELETE FROM domains WHERE app_id = ?1",
         "DELETE FROM apps WHERE id = ?1",
     ];
@@ -90,11 +95,39 @@ pub fn delete_old(tx: &mut Tx<'_>, before: Timestamp) -> Result<Vec<DynoId>> {
     let before = values![before];
     tx.run("DELETE FROM log_sessions WHERE created_at < ?1", before)?;
     tx.run("DELETE FROM sources WHERE created_at < ?1", before)?;
+    tx.run("DELETE FROM slug_uploads WHERE created_at < ?1", before)?;
     tx.run("DELETE FROM visits WHERE created_at < ?1", before)?;
     let old = tx.all("SELECT id FROM one_offs WHERE finished_at < ?1", before, Row::take)?;
     tx.run("DELETE FROM one_offs WHERE finished_at < ?1", before)?;
     tx.run("DELETE FROM dynos WHERE ended_at < ?1 AND state <> 'crashed'", before)?;
     Ok(old)
+}
+
+/// Marks slugs from before `before` as removed that nobody may go back to: each app keeps the `keep`
+/// that were released last, and what its dynos run. Answers how many.
+///
+/// # Errors
+/// When the database fails.
+pub fn remove_slugs(tx: &mut Tx<'_>, keep: u32, before: Timestamp, now: Timestamp) -> Result<usize> {
+    // A release that waits for its command counts: it is about to be the newest.
+    tx.run(
+        "UPDATE slugs SET removed_at = ?3
+         WHERE removed_at IS NULL AND created_at < ?2
+           AND id NOT IN (
+               SELECT slug_id FROM (
+                   SELECT slug_id, ROW_NUMBER() OVER (PARTITION BY app_id
+                                                      ORDER BY MAX(version) DESC) AS place
+                   FROM releases WHERE slug_id IS NOT NULL AND status <> 'failed'
+                   GROUP BY app_id, slug_id) AS released
+               WHERE place <= ?1)
+           AND id NOT IN (
+               SELECT r.slug_id FROM releases r JOIN dynos d ON d.release_id = r.id
+               WHERE d.ended_at IS NULL AND r.slug_id IS NOT NULL)
+           AND id NOT IN (
+               SELECT r.slug_id FROM releases r JOIN one_offs o ON o.release_id = r.id
+               WHERE o.finished_at IS NULL AND r.slug_id IS NOT NULL)",
+        values![keep, before, now],
+    )
 }
 
 /// Names of all blobs that some row needs: slugs of all apps, uploads, and sources of pending
@@ -104,7 +137,8 @@ pub fn delete_old(tx: &mut Tx<'_>, before: Timestamp) -> Result<Vec<DynoId>> {
 /// When the database fails.
 pub fn wanted_blobs(db: &Reader<'_>) -> Result<HashSet<String>> {
     let names = db.all(
-        "SELECT blob FROM slugs
+        "SELECT blob FROM slugs WHERE removed_at IS NULL
+         UNION SELECT blob FROM slug_uploads WHERE blob IS NOT NULL
          UNION SELECT blob FROM sources WHERE blob IS NOT NULL
          UNION SELECT source_blob FROM builds WHERE status = 'pending'",
         values![],

@@ -14,6 +14,7 @@ pub(crate) const ALL: &[&str] = &[
     include_str!("../migrations/0006_drains.sql"),
     include_str!("../migrations/0007_log_rules.sql"),
     include_str!("../migrations/0008_one_offs.sql"),
+    include_str!("../migrations/0009_slugs.sql"),
 ];
 
 /// Brings the database to the newest schema. The write lock keeps a second server out meanwhile.

@@ -15,7 +15,8 @@ macro_rules! select {
                     r.config, r.status,
                     r.version = (SELECT MAX(s.version) FROM releases s
                                  WHERE s.app_id = r.app_id AND s.status = 'succeeded'),
-                    r.has_output, r.hash, r.created_at, r.updated_at
+                    r.has_output, r.hash, r.created_at, r.updated_at,
+                    EXISTS (SELECT 1 FROM slugs k WHERE k.id = r.slug_id AND k.removed_at IS NULL)
              FROM releases r JOIN accounts u ON u.id = r.actor_id ",
             $rest
         )
@@ -190,5 +191,6 @@ fn release(db: &Reader<'_>, row: &mut Row) -> Result<Release> {
         hash: row.take()?,
         created_at: row.take()?,
         updated_at: row.take()?,
+        slug_is_kept: row.take()?,
     })
 }

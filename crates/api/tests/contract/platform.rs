@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use axum::Router;
 use axum::body::Body;
+use control::authorities::{Acme, Authorities};
 use control::slugs::{self, NewSlug};
 use control::{Control, builds};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -94,7 +95,8 @@ impl Platform {
         let outputs = store::outputs::Outputs::open(&root.join("outputs")).expect("outputs");
         let (logs, lines, lost) = LogSink::channel(64);
         let logplex = logplex::start(lines, lost, logplex::Config::default()).expect("logs");
-        let control = Control::new(store, blobs, outputs, logs.clone(), settings(root));
+        let control = Control::new(store, blobs, outputs, logs.clone(), settings(root))
+            .with_authorities(authorities());
         let first = control::accounts::ensure_first(&control, "me@example.test").await;
         let (account, token) = first.expect("a store").expect("the first account");
         let config = api::Config {
@@ -263,6 +265,18 @@ impl Platform {
     }
 }
 
+/// An authority that nobody asks: what asks is not running.
+fn authorities() -> Authorities {
+    let acme = Acme {
+        directory: "https://acme.example.test/directory".to_owned(),
+        contact: None,
+        roots: vec![],
+        renew_after: None,
+        platform_names: false,
+    };
+    Authorities::new(vec![], Some(acme))
+}
+
 fn settings(root: &std::path::Path) -> control::Settings {
     control::Settings {
         base_domain: "example.test".to_owned(),
@@ -274,5 +288,6 @@ fn settings(root: &std::path::Path) -> control::Settings {
         default_size: DynoSize::Basic,
         repositories: root.join("repositories"),
         caches: root.join("caches"),
+        slugs_per_app: 20,
     }
 }

@@ -132,6 +132,7 @@ fn control(dir: &Path) -> Control {
         default_size: DynoSize::Standard1X,
         repositories: dir.join("repositories"),
         caches: dir.join("caches"),
+        slugs_per_app: 20,
     };
     Control::new(store, blobs, outputs, logs, settings)
 }

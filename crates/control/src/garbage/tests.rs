@@ -71,3 +71,38 @@ async fn blobs_that_are_young_or_named_are_kept() {
     assert!(left.len() == 1 && left[0] != orphan);
     assert!(sources::open(&lab.control, source.id).await.is_ok());
 }
+
+#[tokio::test]
+async fn old_slugs_go_but_those_that_run_or_were_released_last_stay() {
+    let lab = Lab::new().await;
+    let app = lab.app("demo").await;
+    let mut slugs = Vec::new();
+    for commit in ["aaaaaaaa", "bbbbbbbb", "cccccccc", "dddddddd"] {
+        slugs.push(lab.deploy(&app, commit, &[("web", commit)]).await.slug.expect("a slug"));
+    }
+    // The oldest is released anew, so it is not old any more.
+    let releases = crate::releases::list(&lab.control, &lab.who, app.id).await.expect("listed");
+    let oldest = releases.iter().find(|one| one.slug == Some(slugs[0])).expect("there");
+    let back = crate::releases::ReleaseRef::Id(oldest.id);
+    crate::releases::rollback(&lab.control, &lab.who, app.id, back).await.expect("rolled back");
+    let removed = |keep| {
+        let (store, now) = (lab.control.store.clone(), Timestamp::now());
+        async move { store.write(move |tx| garbage::remove_slugs(tx, keep, now, now)).await }
+    };
+    assert_eq!(removed(2).await.expect("removed"), 2);
+    let kept: Vec<_> = crate::releases::list(&lab.control, &lab.who, app.id)
+        .await
+        .expect("listed")
+        .into_iter()
+        .filter(|release| release.eligible_for_rollback())
+        .filter_map(|release| release.slug)
+        .collect();
+    assert_eq!(kept, [slugs[0], slugs[3], slugs[0]], "in the order of the ledger");
+    let gone = releases.iter().find(|one| one.slug == Some(slugs[1])).expect("in the ledger");
+    let gone = crate::releases::ReleaseRef::Id(gone.id);
+    let refused = crate::releases::rollback(&lab.control, &lab.who, app.id, gone).await;
+    let text = refused.expect_err("refused").to_string();
+    assert!(text.contains("its slug is too old and was removed"), "{text}");
+    round(&lab).await;
+    assert_eq!(lab.control.blobs.list().expect("listed").len(), 2);
+}

@@ -101,6 +101,7 @@ impl App {
                 hash: version.to_string(),
                 created_at: now,
                 updated_at: now,
+                slug_is_kept: true,
             };
             store::releases::insert(tx, &release, "")
         })

@@ -142,6 +142,7 @@ fn control(directory: &TempDir) -> Control {
         default_size: DynoSize::Basic,
         repositories: root.join("repos"),
         caches: root.join("caches"),
+        slugs_per_app: 20,
     };
     Control::new(store, blobs, outputs, logs, settings)
 }
