@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use model::drain::Drain;
 use model::log::Lost;
-use model::{AppId, LogEntry, LogSink, Timestamp};
+use model::{AppId, LogEntry, LogRule, LogSink, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +17,7 @@ use crate::disk::{Disk, Writer};
 use crate::drains::{self, AuthoritiesError, Drains};
 use crate::intake::Intake;
 use crate::query::Query;
+use crate::rules::{self, Rules};
 use crate::search::{Search, Searching};
 use crate::session::Session;
 use crate::streams::{Status, Streams};
@@ -96,6 +97,22 @@ impl Logplex {
     #[must_use]
     pub fn search(&self, app: AppId, search: Search) -> Searching {
         self.streams.search(app, search)
+    }
+
+    /// Starts the rules that are wanted, and follows what is wanted until the server stops. Once.
+    ///
+    /// # Errors
+    /// The operator's authorities cannot be read.
+    pub fn start_rules(
+        &self,
+        wanted: watch::Receiver<Arc<Vec<LogRule>>>,
+        config: rules::Config,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Rules, AuthoritiesError> {
+        let rules = rules::start(self.streams.clone(), wanted, config, tasks, stop)?;
+        self.streams.watch(rules.clone());
+        Ok(rules)
     }
 
     /// What is known about an app's log. Reads directories, so it may block for a moment.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicIsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use model::log::{Altered, Source};
 use model::{AppId, DrainId, LogEntry, Timestamp};
@@ -14,6 +14,7 @@ use crate::drains::Buffer;
 use crate::history::{self, History, gone};
 use crate::query::Query;
 use crate::record::{Record, clean};
+use crate::rules::Rules;
 use crate::search::{self, Field, Search, Searching};
 use crate::segments::Segments;
 use crate::session::Session;
@@ -33,6 +34,7 @@ pub(crate) struct Streams {
     bytes: AtomicIsize,
     altered: Mutex<HashMap<AppId, Altered>>,
     searches: Arc<Semaphore>,
+    rules: OnceLock<Rules>,
     disk: Arc<Disk>,
     config: Config,
 }
@@ -70,6 +72,7 @@ impl Streams {
             bytes: AtomicIsize::new(0),
             altered: Mutex::default(),
             searches: Arc::new(Semaphore::new(SEARCHES)),
+            rules: OnceLock::new(),
             disk: Arc::new(disk),
             config,
         }
@@ -109,6 +112,9 @@ impl Streams {
             let (records, grown) = append(&stream);
             self.bytes.fetch_add(grown, Ordering::Relaxed);
             batch.push((app, records));
+        }
+        if let Some(rules) = self.rules.get() {
+            rules.offer(&batch);
         }
         self.disk.keep(batch);
         self.make_room();
@@ -183,6 +189,11 @@ impl Streams {
             tracing::warn!(%app, %error, "cannot read kept log lines");
             (0, Vec::new())
         })
+    }
+
+    /// Offers all lines from now on to rules. Once.
+    pub fn watch(&self, rules: Rules) {
+        let _set_before = self.rules.set(rules);
     }
 
     fn segments(&self, app: AppId) -> Option<Segments> {

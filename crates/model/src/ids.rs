@@ -81,6 +81,8 @@ ids! {
     VisitId;
     /// A reader's licence to follow an app's log.
     LogSessionId;
+    /// A rule that tells somebody of lines in an app's log.
+    LogRuleId;
     /// A place that an app's lines are sent to.
     DrainId;
     /// A licence to write into an app's log from outside.

@@ -20,10 +20,12 @@ pub enum Poke {
     Garbage,
     /// Something that decides who is shown which certificate, or wants one.
     Certificates,
+    /// Who is to be told of which log lines.
+    LogRules,
 }
 
 impl Poke {
-    const COUNT: usize = 7;
+    const COUNT: usize = 9;
 
     const fn index(self) -> usize {
         self as usize
