@@ -22,6 +22,8 @@ pub enum Poke {
     Certificates,
     /// Who is to be told of which log lines.
     LogRules,
+    /// Where lines are to be sent.
+    Drains,
 }
 
 impl Poke {
