@@ -2,6 +2,7 @@
 
 pub mod absent;
 pub mod account;
+pub mod acm;
 pub mod apps;
 pub mod authorizations;
 pub mod buildpack_installations;
@@ -18,6 +19,7 @@ pub mod log_sessions;
 pub mod regions;
 pub mod releases;
 pub mod slugs;
+pub mod sni_endpoints;
 pub mod sources;
 pub mod stacks;
 pub mod traffic;

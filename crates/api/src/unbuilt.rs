@@ -72,11 +72,7 @@ fn matches(template: &str, path: &str) -> bool {
 /// What `METHOD /path` is about, for the beginning of a sentence: its last fixed part in words.
 fn subject(line: &str) -> String {
     let mut fixed = line.rsplit('/').filter(|part| !part.starts_with('{'));
-    let words = match fixed.next().unwrap_or("this") {
-        "acm" => "automatic certificate management".to_owned(),
-        "sni-endpoints" => "certificates".to_owned(),
-        other => other.replace(['-', '_'], " "),
-    };
+    let words = fixed.next().unwrap_or("this").replace(['-', '_'], " ");
     let mut letters = words.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
@@ -97,6 +93,6 @@ mod tests {
     #[test]
     fn the_subject_is_the_last_fixed_part() {
         assert_eq!(subject("GET /account/app-transfers/{transfer}"), "App transfers");
-        assert_eq!(subject("POST /apps/{app}/sni-endpoints"), "Certificates");
+        assert_eq!(subject("POST /apps/{app}/webhooks"), "Webhooks");
     }
 }

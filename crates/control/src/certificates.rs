@@ -5,6 +5,7 @@ use model::domain::Domain;
 use model::{Account, App, AppId, CertificateId, Secret, SniEndpointId, Timestamp};
 use store::{Poke, Reader, Tx, acme, apps, certificates as rows, domains};
 
+use crate::authorities::Authorities;
 use crate::certificates::bundle::Bundle;
 use crate::{Control, Error, Resource, Result, access, random};
 
@@ -146,6 +147,16 @@ pub async fn remove(
         .await?;
     control.certified.catches_up(&control.store).await;
     Ok(removed)
+}
+
+/// Reads, checks and orders what was handed in, without keeping it.
+///
+/// # Errors
+/// Says what is wrong with certificate or key.
+pub fn read(upload: &Upload, authorities: &Authorities) -> Result<serve::Pair, Rejection> {
+    let trusted = authorities.trusted();
+    let bundle = bundle::check(&upload.chain, &upload.key, trusted, Timestamp::now())?;
+    Ok(serve::Pair { chain: bundle.chain, key: bundle.key })
 }
 
 /// One certificate of the platform, for its operator.

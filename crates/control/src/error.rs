@@ -58,6 +58,8 @@ pub enum Resource {
     Domain,
     Dyno,
     Feature,
+    LogDrain,
+    LogInput,
     LogSession,
     ProcessType(ProcessType),
     Release,
@@ -65,6 +67,7 @@ pub enum Resource {
     SniEndpoint,
     Source,
     Stack,
+    TelemetryDrain,
 }
 
 impl Resource {
@@ -78,13 +81,16 @@ impl Resource {
             Self::Domain => "domain",
             Self::Dyno => "dyno",
             Self::Feature => "feature",
+            Self::LogDrain => "log drain",
+            Self::LogInput => "log input",
             Self::LogSession => "log session",
             Self::ProcessType(_) => "process type",
             Self::Release => "release",
             Self::Slug => "slug",
-            Self::SniEndpoint => "sni endpoint",
+            Self::SniEndpoint => "sni_endpoint",
             Self::Source => "source",
             Self::Stack => "stack",
+            Self::TelemetryDrain => "telemetry drain",
         }
     }
 }
@@ -93,7 +99,7 @@ impl std::fmt::Display for Resource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::ProcessType(name) => write!(f, "Couldn't find that process type ({name})."),
-            other => write!(f, "Couldn't find that {}.", other.word()),
+            other => write!(f, "Couldn't find that {}.", other.word().replace('_', " ")),
         }
     }
 }

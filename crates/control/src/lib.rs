@@ -20,6 +20,8 @@ pub mod features;
 pub mod formations;
 pub mod garbage;
 pub mod ledger;
+pub mod log_drains;
+pub mod log_inputs;
 pub mod log_sessions;
 pub mod one_offs;
 pub mod release_phase;
@@ -29,6 +31,7 @@ pub mod settings;
 pub mod slugs;
 pub mod sources;
 pub mod traffic;
+pub mod telemetry_drains;
 pub mod visits;
 
 mod access;
@@ -42,6 +45,7 @@ mod testing;
 
 use std::sync::Arc;
 
+use model::drain::Reach;
 use model::log::Source;
 use model::{Account, AccountId, AppId, LogEntry, LogSink, Timestamp};
 use store::blobs::BlobStore;
@@ -75,6 +79,7 @@ pub struct Control {
     published: Published,
     certified: Published,
     authorities: Authorities,
+    reach: Reach,
 }
 
 impl Control {
@@ -92,7 +97,18 @@ impl Control {
         let published = Published::nothing(Poke::Routes);
         let certified = Published::nothing(Poke::Certificates);
         let authorities = Authorities::none();
-        Self { store, blobs, outputs, logs, settings, hashing, published, certified, authorities }
+        Self {
+            store,
+            blobs,
+            outputs,
+            logs,
+            settings,
+            hashing,
+            published,
+            certified,
+            authorities,
+            reach: Reach::default(),
+        }
     }
 
     /// The same with these authorities for certificates; without them nobody is trusted and none
@@ -100,6 +116,13 @@ impl Control {
     #[must_use]
     pub fn with_authorities(mut self, authorities: Authorities) -> Self {
         self.authorities = authorities;
+        self
+    }
+
+    /// The same where drains may reach these internal addresses; without it they may reach none.
+    #[must_use]
+    pub fn with_reach(mut self, reach: Reach) -> Self {
+        self.reach = reach;
         self
     }
 

@@ -22,6 +22,8 @@ pub enum Command {
     Ca(Place),
     /// List the accounts
     Accounts(Place),
+    /// List all certificates: when they expire, whose they are, what hinders them
+    Certificates(Place),
     /// Make an account; prints its API token once
     #[command(name = "accounts:create")]
     CreateAccount(About),
@@ -75,7 +77,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
 
 async fn with_control(command: Command) -> anyhow::Result<()> {
     let place = match &command {
-        Command::Accounts(place) | Command::Verify(place) => place,
+        Command::Accounts(place) | Command::Certificates(place) | Command::Verify(place) => place,
         Command::CreateAccount(about) | Command::CreateToken(about) | Command::Password(about) => {
             &about.place
         }
@@ -87,6 +89,7 @@ async fn with_control(command: Command) -> anyhow::Result<()> {
         Command::CreateToken(about) => create_token(&control, &about.email).await,
         Command::Password(about) => set_password(&control, &about.email).await,
         Command::Verify(_) => verify(&control).await,
+        Command::Certificates(_) => list_certificates(&control).await,
         _ => list(&control).await,
     }
 }
@@ -144,6 +147,11 @@ async fn set_password(control: &Control, email: &str) -> anyhow::Result<()> {
 async fn account(control: &Control, email: &str) -> anyhow::Result<Account> {
     let found = control::accounts::by_email(control, email).await?;
     found.with_context(|| format!("there is no account {email}; see hythe admin accounts"))
+}
+
+async fn list_certificates(control: &Control) -> anyhow::Result<()> {
+    certificates::report::lines(control).await?.iter().for_each(|line| say(line));
+    Ok(())
 }
 
 async fn verify(control: &Control) -> anyhow::Result<()> {

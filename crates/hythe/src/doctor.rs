@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use sandbox::checks::Check;
 
-use crate::{programs, settings};
+use crate::{certificates, programs, settings};
 
 /// Below this a server cannot work; builds alone write more.
 const MIN_FREE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
@@ -30,6 +30,7 @@ pub fn run(flags: &Flags) -> ExitCode {
     checks.push(git());
     checks.push(packer());
     checks.push(disk(&data_dir));
+    checks.extend(certificates::report::check(&data_dir));
     checks.push(port(
         flags.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], settings::DEFAULT_PORT))),
         &data_dir,

@@ -12,6 +12,7 @@ use store::Store;
 use store::blobs::BlobStore;
 use store::outputs::Outputs;
 
+use crate::certificates::Keeper;
 use crate::settings::Settings;
 use crate::{capacity, certificates, first_start, private_files, programs};
 
@@ -25,7 +26,7 @@ pub struct Foundation {
     /// The verbs, with database, blobs, outputs and the way into the log.
     pub control: Control,
     /// The certificates that the router shows.
-    pub certificates: router::Certificates,
+    pub certificates: Keeper,
     /// The first account and its token, when this start has made it.
     pub first_account: Option<(String, Secret)>,
     public: Public,
@@ -47,10 +48,9 @@ impl Foundation {
     pub async fn lay(settings: Settings, logs: LogSink) -> anyhow::Result<Self> {
         run_directory(&settings)?;
         let public = public(&settings)?;
-        let platform = certificates::ensure(&settings.data_dir, &settings.domain)?;
-        let certificates = router::Certificates::new(router::CertificateTable::new(platform))
-            .context("prepare TLS")?;
-        let control = open(&settings, &public, logs)?;
+        let authorities = certificates::authorities(&settings)?;
+        let certificates = Keeper::open(&settings, &authorities)?;
+        let control = open(&settings, &public, logs)?.with_authorities(authorities);
         let first = control::accounts::ensure_first(&control, &settings.owner)
             .await
             .context("make the first account")?;

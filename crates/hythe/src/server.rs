@@ -52,6 +52,9 @@ pub fn run(flags: Flags) -> anyhow::Result<()> {
     if let Some(step) = flags.crash_at {
         model::steps::arm(step);
     }
+    if let Some(step) = flags.crash_shim_at {
+        sandbox::steps::arm(step);
+    }
     let settings = Settings::read(flags)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -127,6 +130,7 @@ impl House {
         let (views, seen) = watch::channel(dynos::Views::default());
         let routes = Routes::new();
         publish_routes(foundation, &routes, seen, &tasks, &stop).await;
+        foundation.certificates.start(&foundation.control, &tasks, &stop).await;
         let (handover, handovers) = mpsc::channel(HANDOVERS);
         let (wake, asleep) = mpsc::channel(WAKES);
         let traffic = Traffic::default();
@@ -223,7 +227,7 @@ fn own_routes(foundation: &Foundation, traffic: Traffic) -> anyhow::Result<axum:
 }
 
 fn start_router(foundation: &Foundation, routes: Routes, ways: Ways) -> anyhow::Result<Running> {
-    let tls = Tls::Sniffed(foundation.certificates.clone());
+    let tls = Tls::Sniffed(foundation.certificates.certificates().clone());
     let listen = |&addr: &SocketAddr| Listen { addr, tls: tls.clone() };
     let listen = foundation.settings.listen.iter().map(listen).collect();
     let mut config = router::Config::new(listen, ways.wake);

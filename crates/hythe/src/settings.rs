@@ -1,5 +1,7 @@
 //! The server's settings: flags over environment over the settings file over defaults, read once.
 
+mod tls;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use model::{DynoSize, Step};
 use serde::Deserialize;
 
 use crate::{capacity, environment, programs};
+
+pub use tls::{AcmeFile, TlsFiles, TlsSettings};
 
 /// Flags of `hythe server`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -59,6 +63,9 @@ struct File {
     memory_mib: Option<u64>,
     memory_overcommit: Option<f64>,
     slugs_per_app: Option<u32>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    acme: AcmeFile,
     sleep: SleepFile,
     build: BuildFile,
     /// By name, such as `standard-1x`.
@@ -127,6 +134,8 @@ pub struct Settings {
     pub memory_overcommit: f64,
     /// How many old slugs of an app are kept to go back to.
     pub slugs_per_app: u32,
+    /// Certificates.
+    pub tls: TlsSettings,
     /// When dynos without traffic rest.
     pub sleep: Sleep,
     /// What each dyno size grants.
@@ -207,6 +216,7 @@ impl Settings {
             metrics_seconds: file.metrics_seconds.unwrap_or(20),
             memory_mib: file.memory_mib,
             memory_overcommit: overcommit(file.memory_overcommit)?,
+            tls: TlsSettings::read(file.tls_certificate, file.tls_key, file.acme, &domain)?,
             slugs_per_app: slugs_per_app(file.slugs_per_app)?,
             sleep: Sleep {
                 after_seconds: file.sleep.after_seconds.unwrap_or(30 * 60),

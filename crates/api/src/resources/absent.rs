@@ -31,11 +31,10 @@ const OF_ACCOUNT: [(&str, &str); 13] = [
 ];
 
 /// The same below `/apps/{app}`.
-const OF_APP: [(&str, &str); 6] = [
+const OF_APP: [(&str, &str); 5] = [
     ("addon-attachments", "add_on attachment"),
     ("addons", "add_on"),
     ("log-drains", "log drain"),
-    ("sni-endpoints", "sni_endpoint"),
     ("telemetry-drains", "telemetry drain"),
     ("webhooks", "webhook"),
 ];

@@ -26,8 +26,9 @@ pub fn routes() -> Router<ApiState> {
         .route("/users/{user}/apps", get(list_of_user))
 }
 
+/// An app, as the API shows it.
 #[derive(Serialize)]
-struct AppBody {
+pub(super) struct AppBody {
     acm: bool,
     archived_at: Option<String>,
     /// Ours: seconds that web dynos have to listen, when the app has a number of its own.
@@ -58,7 +59,7 @@ struct AppBody {
 }
 
 impl AppBody {
-    fn new(app: &App, state: &ApiState) -> Self {
+    pub(super) fn new(app: &App, state: &ApiState) -> Self {
         Self {
             acm: app.acm,
             archived_at: None,

@@ -7,8 +7,7 @@ use control::domains;
 use http::StatusCode;
 use model::App;
 use model::domain::{Domain, DomainKind};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::app_path::AppPath;
 use crate::body::Body;
@@ -21,12 +20,12 @@ use crate::wire::NameRef;
 pub fn routes() -> Router<ApiState> {
     Router::new()
         .route("/apps/{app}/domains", get(list).post(add))
-        .route("/apps/{app}/domains/{domain}", get(info).delete(remove))
+        .route("/apps/{app}/domains/{domain}", get(info).patch(update).delete(remove))
 }
 
 #[derive(Serialize)]
 struct DomainBody {
-    acm_status: Option<String>,
+    acm_status: Option<&'static str>,
     acm_status_reason: Option<String>,
     app: NameRef,
     cname: Option<String>,
@@ -42,8 +41,8 @@ struct DomainBody {
 impl DomainBody {
     fn new(domain: Domain, app: &App) -> Self {
         Self {
-            acm_status: None,
-            acm_status_reason: None,
+            acm_status: domain.acm.as_ref().map(|acm| acm.status.word()),
+            acm_status_reason: domain.acm.and_then(|acm| acm.reason),
             app: NameRef::app(app),
             cname: domain.cname,
             created_at: domain.created_at.rfc3339(),
@@ -53,7 +52,9 @@ impl DomainBody {
                 DomainKind::Heroku => "heroku",
                 DomainKind::Custom => "custom",
             },
-            sni_endpoint: None,
+            sni_endpoint: domain
+                .endpoint
+                .map(|endpoint| NameRef { id: endpoint.id.to_string(), name: endpoint.name }),
             // The router knows a name as soon as its row is written.
             status: "none",
             updated_at: domain.updated_at.rfc3339(),
@@ -72,11 +73,22 @@ impl Listed for DomainBody {
     }
 }
 
-/// The CLI sends a null `sni_endpoint`; any other names one of which there are none.
 #[derive(Deserialize)]
 struct New {
     hostname: String,
-    sni_endpoint: Option<Value>,
+    /// Id or name.
+    sni_endpoint: Option<String>,
+}
+
+/// `null` takes the domain's certificate away; saying nothing is not that.
+#[derive(Deserialize)]
+struct Change {
+    #[serde(default, deserialize_with = "said")]
+    sni_endpoint: Option<Option<String>>,
+}
+
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 async fn list(
@@ -93,10 +105,8 @@ async fn add(
     AppPath { caller, app }: AppPath,
     Body(new): Body<New>,
 ) -> Result<(StatusCode, Json<DomainBody>)> {
-    if new.sni_endpoint.is_some() {
-        return Err(ApiError::not_found("sni_endpoint"));
-    }
-    let domain = domains::add(&state.control, &caller.account, app.id, &new.hostname, None).await?;
+    let (control, who) = (&state.control, &caller.account);
+    let domain = domains::add(control, who, app.id, &new.hostname, new.sni_endpoint).await?;
     Ok((StatusCode::CREATED, Json(DomainBody::new(domain, &app))))
 }
 
@@ -106,6 +116,20 @@ async fn info(
     AppPath { caller, app }: AppPath,
 ) -> Result<Json<DomainBody>> {
     let domain = domains::info(&state.control, &caller.account, app.id, &domain).await?;
+    Ok(Json(DomainBody::new(domain, &app)))
+}
+
+async fn update(
+    State(state): State<ApiState>,
+    Path((_, domain)): Path<(String, String)>,
+    AppPath { caller, app }: AppPath,
+    Body(change): Body<Change>,
+) -> Result<Json<DomainBody>> {
+    let (control, who) = (&state.control, &caller.account);
+    let Some(endpoint) = change.sni_endpoint else {
+        return Err(ApiError::invalid("Invalid request: missing field `sni_endpoint`."));
+    };
+    let domain = domains::update(control, who, app.id, &domain, endpoint).await?;
     Ok(Json(DomainBody::new(domain, &app)))
 }
 

@@ -18,6 +18,8 @@ pub async fn walk(platform: &Platform) {
     formation(platform).await;
     dynos(platform).await;
     domains(platform).await;
+    certificates(platform).await;
+    automatic_certificates(platform).await;
     the_rest(platform).await;
     platform.good("DELETE", "/apps/demo", Value::Null).await;
     assert_eq!(platform.get("/apps/demo").await.status, StatusCode::NOT_FOUND);
@@ -302,6 +304,68 @@ async fn domains(platform: &Platform) {
     assert_eq!(default.error(), "422 invalid_params");
 }
 
+/// A certificate for these names that vouches for itself, and its key.
+fn certificate(names: &[&str]) -> Value {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let key = made.signing_key.serialize_pem();
+    json!({"certificate_chain": made.cert.pem(), "private_key": key})
+}
+
+async fn certificates(platform: &Platform) {
+    let list = "/apps/demo/sni-endpoints";
+    let new = certificate(&["www.example.com", "*.example.org"]);
+    let answer = platform.ask("POST", list, new.clone()).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    assert!(!answer.text().contains("PRIVATE"), "the key stays inside");
+    let endpoint = answer.json();
+    assert_eq!(endpoint["ssl_cert"]["cert_domains"], json!(["www.example.com", "*.example.org"]));
+    assert_eq!(endpoint["ssl_cert"]["self_signed?"], true);
+    let path = format!("{list}/{}", endpoint["name"].as_str().expect("a name"));
+    assert_eq!(platform.good("GET", &path, Value::Null).await, endpoint);
+    assert_eq!(platform.good("GET", list, Value::Null).await, json!([endpoint]));
+
+    let host = json!({"hostname": "www.example.com", "sni_endpoint": endpoint["name"]});
+    let added = platform.ask("POST", "/apps/demo/domains", host).await.json();
+    assert_eq!(added["sni_endpoint"]["id"], endpoint["id"]);
+    let domain = "/apps/demo/domains/www.example.com";
+    let change = |endpoint: Value| json!({"sni_endpoint": endpoint});
+    let freed = platform.good("PATCH", domain, change(Value::Null)).await;
+    assert_eq!(freed["sni_endpoint"], Value::Null);
+    let told = platform.good("PATCH", domain, change(endpoint["id"].clone())).await;
+    assert_eq!(told["sni_endpoint"]["name"], endpoint["name"]);
+    assert_eq!(platform.ask("PATCH", domain, json!({})).await.error(), "422 invalid_params");
+
+    let wrong = certificate(&["other.example.com"]);
+    assert_eq!(platform.ask("PATCH", &path, wrong).await.error(), "422 invalid_params");
+    let updated = platform.good("PATCH", &path, certificate(&["www.example.com"])).await;
+    assert_eq!(updated["domains"], json!([added["id"]]));
+    assert_ne!(updated["ssl_cert"]["id"], endpoint["ssl_cert"]["id"]);
+    let mut mixed = new;
+    mixed["private_key"] = certificate(&["www.example.com"])["private_key"].clone();
+    let refused = platform.ask("POST", list, mixed).await;
+    assert_eq!(refused.error(), "422 invalid_params");
+    assert_eq!(refused.json()["message"], "Key doesn't match the PEM certificate.");
+    platform.good("DELETE", &path, Value::Null).await;
+    assert_eq!(platform.get(&path).await.error(), "404 not_found");
+    platform.good("DELETE", domain, Value::Null).await;
+}
+
+async fn automatic_certificates(platform: &Platform) {
+    let host = json!({"hostname": "www.example.com", "sni_endpoint": null});
+    platform.ask("POST", "/apps/demo/domains", host).await;
+    let acm = "/apps/demo/acm";
+    assert_eq!(platform.ask("PATCH", acm, json!({})).await.error(), "422 invalid_params");
+    assert_eq!(platform.good("POST", acm, json!({})).await["acm"], true);
+    assert_eq!(platform.good("PATCH", acm, json!({"acm_refresh": true})).await["acm"], true);
+    let domain = platform.good("GET", "/apps/demo/domains/www.example.com", Value::Null).await;
+    assert_eq!(domain["acm_status"], "pending");
+    assert_eq!(platform.good("DELETE", acm, Value::Null).await["acm"], false);
+    let domain = platform.good("GET", "/apps/demo/domains/www.example.com", Value::Null).await;
+    assert_eq!(domain["acm_status"], Value::Null);
+    platform.good("DELETE", "/apps/demo/domains/www.example.com", Value::Null).await;
+}
+
 async fn the_rest(platform: &Platform) {
     let people = platform.good("GET", "/apps/demo/collaborators", Value::Null).await;
     assert_eq!(people[0]["role"], "owner");
@@ -330,7 +394,6 @@ async fn the_rest(platform: &Platform) {
         "/pipelines",
         "/account/keys",
         "/account/features",
-        "/apps/demo/sni-endpoints",
         "/apps/demo/log-drains",
         "/apps/demo/webhooks",
         "/oauth/clients",

@@ -12,7 +12,7 @@ use crate::schema::{Link, sorted};
 const LISTED: &str = include_str!("../../endpoints.txt");
 
 /// Things that this version cannot make, so that none can be found.
-const ABSENT: [&str; 18] = [
+const ABSENT: [&str; 17] = [
     "add_on",
     "add_on attachment",
     "add_on service",
@@ -26,7 +26,6 @@ const ABSENT: [&str; 18] = [
     "pipeline_coupling",
     "review_app",
     "session",
-    "sni_endpoint",
     "space",
     "team",
     "telemetry drain",
