@@ -47,7 +47,7 @@ pub use names::{AppName, DynoName, ProcessType};
 pub use release::Release;
 pub use secret::Secret;
 pub use size::DynoSize;
-pub use slug::Slug;
+pub use slug::{Slug, SlugUpload, UploadState};
 pub use source::Source;
 pub use steps::Step;
 pub use time::Timestamp;

@@ -30,6 +30,7 @@ pub mod outputs;
 pub mod releases;
 pub mod restarts;
 pub mod routes;
+pub mod slug_uploads;
 pub mod slugs;
 pub mod sources;
 pub mod telemetry_drains;

@@ -61,13 +61,13 @@ pub fn list(db: &Reader<'_>, app: AppId) -> Result<Vec<Slug>> {
 
 const TYPES: &str = "slugs.process_types";
 
-fn types_to_json(types: &BTreeMap<ProcessType, String>) -> Result<String> {
+pub(crate) fn types_to_json(types: &BTreeMap<ProcessType, String>) -> Result<String> {
     let texts: BTreeMap<&str, &str> =
         types.iter().map(|(name, command)| (name.as_str(), command.as_str())).collect();
     serde_json::to_string(&texts).map_err(|source| Error::Json { place: TYPES.into(), source })
 }
 
-fn types_from_json(json: &str) -> Result<BTreeMap<ProcessType, String>> {
+pub(crate) fn types_from_json(json: &str) -> Result<BTreeMap<ProcessType, String>> {
     let texts: BTreeMap<String, String> =
         serde_json::from_str(json).map_err(|source| Error::Json { place: TYPES.into(), source })?;
     let bad = || Error::Row { sql: TYPES, kind: "process type" };
