@@ -20,6 +20,7 @@ pub enum HCode {
     H25(&'static str),
     H27,
     H28,
+    H31,
     H34,
     H80,
     H81,
@@ -47,6 +48,7 @@ impl HCode {
             Self::H25(_) => "H25",
             Self::H27 => "H27",
             Self::H28 => "H28",
+            Self::H31 => "H31",
             Self::H34 => "H34",
             Self::H80 => "H80",
             Self::H81 => "H81",
@@ -74,6 +76,7 @@ impl HCode {
             Self::H25(desc) => desc,
             Self::H27 => "Client Request Interrupted",
             Self::H28 => "Client Connection Idle",
+            Self::H31 => "Misdirected Request",
             Self::H34 => "All up dynos are quarantined",
             Self::H80 => "Maintenance mode",
             Self::H81 => "Blank app",
@@ -97,6 +100,7 @@ impl HCode {
         match self {
             Self::H25(_) | Self::H81 => 502,
             Self::H27 | Self::H28 => 499,
+            Self::H31 => 421,
             _ => 503,
         }
     }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::codes::HCode;
-use model::routes::{AppRoute, Backend, Target, Visit, WebState};
+use model::routes::{AppRoute, Backend, Choice, Target, Visit, WebState};
 use model::{DynoId, DynoName};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::head::request::Request;
 use crate::pool::Care;
 use crate::socket::Socket;
 use crate::thread::Thread;
@@ -82,7 +83,7 @@ struct Failed {
 /// One request looking for a dyno.
 pub struct Admission<'t> {
     thread: &'t Thread,
-    host: &'t str,
+    request: &'t Request,
     deadline: Instant,
     tried: Vec<DynoId>,
     tries: usize,
@@ -99,10 +100,10 @@ enum Step {
 }
 
 impl<'t> Admission<'t> {
-    /// A request for `host` that starts looking now.
-    pub fn new(thread: &'t Thread, host: &'t str) -> Self {
+    /// A request that starts looking now.
+    pub fn new(thread: &'t Thread, request: &'t Request) -> Self {
         let deadline = Instant::now() + thread.timeouts.admission;
-        Self { thread, host, deadline, tried: Vec::new(), tries: 0, failed: None, woken: false }
+        Self { thread, request, deadline, tried: Vec::new(), tries: 0, failed: None, woken: false }
     }
 
     /// Enters a dyno and connects to it.
@@ -129,7 +130,7 @@ impl<'t> Admission<'t> {
 
     /// The app as the table of this moment has it.
     pub fn route(&self) -> Result<Arc<AppRoute>, Denied> {
-        match self.thread.routes.peek().lookup(self.host) {
+        match self.thread.routes.peek().lookup(&self.request.host) {
             Target::App(route) => Ok(route.clone()),
             Target::Platform | Target::Unknown => Err(Denied::NoApp),
         }
@@ -149,8 +150,24 @@ impl<'t> Admission<'t> {
                 let again = Instant::now() + WAKE_AGAIN;
                 Step::Wait((!self.woken).then_some(again), HCode::H20)
             }
-            WebState::Up => self.pick(&route.web.backends),
+            WebState::Up => match self.acquaintance(route) {
+                Some(visit) => Step::Enter(visit),
+                None => self.pick(&route.web.backends),
+            },
         }
+    }
+
+    /// The dyno that the visitor stays with, if the app wants that and the dyno can be had.
+    fn acquaintance(&self, route: &AppRoute) -> Option<Visit> {
+        let known = self.request.session.filter(|_| route.choice == Choice::Session)?;
+        let backend = route.web.backends.iter().find(|backend| backend.dyno == known)?;
+        let left_alone =
+            self.tried.contains(&known) || self.thread.quarantine.ends(known).is_some();
+        if left_alone || self.is_crowded(backend) { None } else { backend.enter() }
+    }
+
+    fn is_crowded(&self, backend: &Backend) -> bool {
+        backend.in_flight() >= self.thread.limits.connections_per_dyno
     }
 
     /// A uniformly random choice among the dynos that are open, not in quarantine and not tried yet.
@@ -158,12 +175,17 @@ impl<'t> Admission<'t> {
         let tries_used = self.tries >= backends.len().min(MAX_TRIES) && self.tries > 0;
         loop {
             let (mut chosen, mut count, mut quarantined) = (None, 0, None::<Instant>);
+            let mut crowded = false;
             for backend in backends.iter().filter(|backend| !backend.is_closed()) {
                 if self.tried.contains(&backend.dyno) {
                     continue;
                 }
                 if let Some(end) = self.thread.quarantine.ends(backend.dyno) {
                     quarantined = Some(quarantined.map_or(end, |earliest| earliest.min(end)));
+                    continue;
+                }
+                if self.is_crowded(backend) {
+                    crowded = true;
                     continue;
                 }
                 count += 1;
@@ -179,6 +201,7 @@ impl<'t> Admission<'t> {
                     None => continue,
                 },
                 (None, Some(failed), _) => return Step::Deny(failed.code),
+                (None, None, _) if crowded => return Step::Deny(HCode::H22),
                 (None, None, Some(until)) => return Step::Wait(Some(until), HCode::H34),
                 // All gates are shut: a new table is on its way.
                 (None, None, None) => return Step::Wait(None, HCode::H20),

@@ -2,36 +2,26 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 
+use model::DynoId;
 use model::codes::HCode;
-use model::routes::{AppRoute, WebState};
+use model::routes::{AppRoute, Choice, Continuation, DynoConnections};
 use tokio::time::Instant;
 
 use crate::admission::{Admission, Admitted, Denied, Wanted};
+use crate::asked::Asked;
 use crate::buffer::BASE;
 use crate::connection::{Connection, Next};
 use crate::exchange::{Answer, Exchange, Failure, Relayed};
 use crate::head::request::{Afterwards, Refusal, Request, Verb};
 use crate::head::response::Reuse;
-use crate::load::InFlight;
 use crate::log_line::Record;
 use crate::outgoing::Outgoing;
 use crate::pages::Page;
 use crate::pipe::{self, Outcome, Patience};
 use crate::pool::Care;
 use crate::transfer::Transfer;
-
-/// A request on its way through the router.
-struct Asked<'a> {
-    request: &'a Request,
-    app: Arc<AppRoute>,
-    /// `100 Continue` has been said.
-    continued: bool,
-    /// Gone once the connection was upgraded: then it waits for nothing.
-    in_flight: Option<InFlight>,
-}
 
 /// A visit to a dyno, as the log will tell it.
 struct Stay {
@@ -57,21 +47,22 @@ enum Tried {
 /// Answers `request`, whose head for a dyno is `forward`, and logs it.
 pub async fn answer(connection: &mut Connection, request: &Request, forward: Outgoing) -> Next {
     let thread = connection.thread.clone();
-    let mut admission = Admission::new(&thread, &request.host);
+    let mut admission = Admission::new(&thread, request);
     let Ok(app) = admission.route() else {
         return connection.show(&Page::no_such_app(), request).await;
     };
-    let Some(in_flight) = thread.load.enter(app.app, backlog(connection, &app)) else {
+    let mut asked = Asked::new(connection, request, app);
+    if let Err(code) = asked.enter() {
         let next = connection.after_unread(request);
-        return fail(connection, (request, &app), Record::early(HCode::H11), next).await;
-    };
-    let mut asked = Asked { request, app, continued: false, in_flight: Some(in_flight) };
-    let mut wanted = Wanted::Any(care(request));
+        return fail(connection, (&asked, &asked.app), Record::early(code), next).await;
+    }
+    let mut wanted = wanted(&asked);
     let mut forward = forward;
+    request.end_head(asked.app.connections, asked.app.continuation, forward.bytes());
     loop {
         let admitted = match admit(connection, &mut admission, wanted).await {
             Ok(admitted) => admitted,
-            Err(None) => return lost(connection, &asked),
+            Err(None) => return lost(&asked),
             Err(Some(denied)) => return deny(connection, &asked, denied).await,
         };
         match try_one(connection, &mut asked, admitted, forward).await {
@@ -81,25 +72,19 @@ pub async fn answer(connection: &mut Connection, request: &Request, forward: Out
     }
 }
 
-/// How many requests of `app` may be in flight.
-fn backlog(connection: &Connection, app: &AppRoute) -> u32 {
-    let up = match app.web.state {
-        WebState::Up => app.web.backends.len(),
-        // They wait for at least one dyno.
-        WebState::Starting | WebState::Asleep => 1,
-        // They are answered at once and wait for nothing.
-        WebState::Blank | WebState::ScaledToZero | WebState::Crashed => return u32::MAX,
-    };
-    let dynos = u32::try_from(up.max(1)).unwrap_or(u32::MAX);
-    connection.thread.limits.in_flight_per_dyno.saturating_mul(dynos)
+/// Which connections will do for a request.
+fn wanted(asked: &Asked<'_>) -> Wanted {
+    match asked.app.connections {
+        DynoConnections::Kept => Wanted::Any(care(asked.request)),
+        DynoConnections::OnePerRequest => Wanted::Fresh,
+    }
 }
 
 /// A request that cannot be sent again once its first bytes are out deserves a connection that is
 /// certainly open.
 fn care(request: &Request) -> Care {
-    let has_body = request.body.chunked || request.body.length.is_some_and(|n| n > 0);
     match request.verb {
-        Verb::Head | Verb::Idempotent if !has_body => Care::Usual,
+        Verb::Head | Verb::Idempotent if !request.has_body() => Care::Usual,
         Verb::Head | Verb::Idempotent | Verb::Other => Care::Extra,
     }
 }
@@ -133,25 +118,23 @@ async fn try_one(
     admitted: Admitted,
     forward: Outgoing,
 ) -> Tried {
-    if asked.request.expects_continue && !asked.continued {
-        asked.continued = true;
-        connection.client.head.bytes().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        if !connection.write_head().await {
-            return Tried::Over(lost(connection, asked));
-        }
-        connection.client.head.clear();
+    if !say_continue(connection, asked).await {
+        return Tried::Over(lost(asked));
     }
     let origin = admitted.origin;
     let mut stay = Stay { admitted, begun: Instant::now() };
     stay.admitted.dyno.head = forward;
     let thread = connection.thread.clone();
+    let session = introduction(asked, &stay);
     let dyno = &mut stay.admitted.dyno;
     let mut exchange = Exchange::new(
         (&thread, asked.request),
         &mut connection.client,
         (dyno, origin),
         &mut connection.timer,
-    );
+    )
+    .continued_by(asked.app.continuation)
+    .staying_with(session);
     let next = match one_answer(&mut exchange).await {
         Ok(Heard::Relayed(relayed, reuse)) => {
             let unfinished = exchange.is_unfinished();
@@ -164,10 +147,11 @@ async fn try_one(
             return Tried::Again(head);
         }
         Err(Failure::BadBody) => {
+            asked.is_unsaid();
             connection.write(&Page::refusal(Refusal::Bad), asked.request.verb, Next::Linger).await
         }
-        Err(Failure::Error(code @ (HCode::H27 | HCode::H28))) => {
-            log(connection, asked, &stay.record(Some(code), code.status(), 0));
+        Err(Failure::Error(code)) if exchange.leaves_nothing_to_say(code) => {
+            asked.log(&stay.record(Some(code), code.status(), 0));
             Next::Cut
         }
         Err(Failure::Error(code)) => {
@@ -177,10 +161,31 @@ async fn try_one(
             };
             let record = stay.record(Some(code), code.status(), 0);
             drop(stay);
-            Box::pin(fail(connection, (asked.request, &asked.app), record, next)).await
+            Box::pin(fail(connection, (asked, &asked.app), record, next)).await
         }
     };
     Tried::Over(next)
+}
+
+/// Tells the client to send its body, if it waits for that and the dyno is not to say it. False if
+/// the client has gone.
+async fn say_continue(connection: &mut Connection, asked: &mut Asked<'_>) -> bool {
+    let by_router = asked.app.continuation == Continuation::Router;
+    if !asked.request.expects_continue || !by_router || asked.continued {
+        return true;
+    }
+    asked.continued = true;
+    connection.client.head.bytes().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    let said = connection.write_head().await;
+    connection.client.head.clear();
+    said
+}
+
+/// The dyno that the visitor must be told to stay with: none, if the visitor knows it.
+fn introduction(asked: &Asked<'_>, stay: &Stay) -> Option<DynoId> {
+    let dyno = stay.admitted.visit.backend().dyno;
+    let stays = asked.app.choice == Choice::Session;
+    (stays && asked.request.session != Some(dyno)).then_some(dyno)
 }
 
 /// Sends the request, and relays its response if there is one.
@@ -202,8 +207,8 @@ fn relayed_next(
     (relayed, reuse, unfinished): (Relayed, Reuse, bool),
 ) -> Next {
     let status = relayed.broken.map_or(relayed.status, HCode::status);
-    log(connection, asked, &stay.record(relayed.broken, status, relayed.bytes));
-    if reuse == Reuse::Keep {
+    asked.log(&stay.record(relayed.broken, status, relayed.bytes));
+    if reuse == Reuse::Keep && asked.app.connections == DynoConnections::Kept {
         let Admitted { visit, dyno, .. } = stay.admitted;
         connection.thread.pool.put(visit.backend(), dyno);
     }
@@ -222,7 +227,7 @@ async fn upgrade(
     mut stay: Stay,
     first: Transfer,
 ) -> Next {
-    asked.in_flight = None;
+    asked.leave();
     let timeouts = connection.thread.timeouts;
     let patience = Patience { idle: Some(timeouts.idle), linger: timeouts.linger };
     let ends = (&mut connection.client, &mut stay.admitted.dyno);
@@ -231,43 +236,38 @@ async fn upgrade(
         Outcome::Closed => None,
         Outcome::Silent => Some(HCode::H15),
     };
-    log(connection, asked, &stay.record(code, code.map_or(101, HCode::status), bytes));
+    asked.log(&stay.record(code, code.map_or(101, HCode::status), bytes));
     Next::Cut
 }
 
 /// Nobody takes the request.
 async fn deny(connection: &mut Connection, asked: &Asked<'_>, denied: Denied) -> Next {
     let Denied::Error { code, app, dyno, connect } = denied else {
+        asked.is_unsaid();
         return connection.show(&Page::no_such_app(), asked.request).await;
     };
     let record = Record { dyno, connect, ..Record::early(code) };
     let next = connection.after_unread(asked.request);
-    fail(connection, (asked.request, &app), record, next).await
+    fail(connection, (asked, &app), record, next).await
 }
 
-/// Shows the app's error page and logs why.
+/// Shows the error page of `app`, as it is now, and logs why.
 async fn fail(
     connection: &mut Connection,
-    (request, app): (&Request, &AppRoute),
+    (asked, app): (&Asked<'_>, &AppRoute),
     record: Record,
     next: Next,
 ) -> Next {
     let page = record.code.map_or_else(Page::no_such_app, |code| Page::error(code, app));
-    let next = connection.write(&page, request.verb, next).await;
-    connection.thread.traffic.note(app.app, &record);
-    connection.thread.log.add(app.app, record.line(request, connection.tls));
+    let next = connection.write(&page, asked.request.verb, next).await;
+    asked.log(&record);
     next
 }
 
 /// The client went away before a dyno had its request.
-fn lost(connection: &Connection, asked: &Asked<'_>) -> Next {
-    log(connection, asked, &Record::early(HCode::H27));
+fn lost(asked: &Asked<'_>) -> Next {
+    asked.log(&Record::early(HCode::H27));
     Next::Cut
-}
-
-fn log(connection: &Connection, asked: &Asked<'_>, record: &Record) {
-    connection.thread.traffic.note(asked.app.app, record);
-    connection.thread.log.add(asked.app.app, record.line(asked.request, connection.tls));
 }
 
 impl Stay {

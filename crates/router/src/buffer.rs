@@ -17,16 +17,22 @@ use crate::socket::Socket;
 
 /// Storage of a fresh buffer.
 pub const BASE: usize = 16 * 1024;
+/// The same when the thread's buffers hold very much already.
+const SMALL: usize = 2 * 1024;
 /// Storage of a buffer through which a large body flows.
 pub const BULK: usize = 64 * 1024;
 /// Pieces of either size that a thread keeps for later.
 const KEPT: usize = 128;
 
-/// Most bytes beyond [`BULK`] that all buffers of a thread together may hold for slow readers.
-const MAX_STRETCHED: usize = 64 * 1024 * 1024;
+/// When all buffers of a thread hold so much, fresh ones are small and none grows for a slow reader.
+const PLENTY: usize = 64 * 1024 * 1024;
+/// When they hold so much, none grows at all: a head that does not fit is never complete, and its
+/// connection ends by the time-out of heads.
+const MOST: usize = 3 * PLENTY;
 
 thread_local! {
-    static STRETCHED: Cell<usize> = const { Cell::new(0) };
+    /// What all buffers of this thread hold.
+    static HELD: Cell<usize> = const { Cell::new(0) };
     static POOL: RefCell<[Vec<Vec<u8>>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
@@ -132,8 +138,9 @@ impl Buffer {
     #[cfg(test)]
     pub fn put(&mut self, bytes: &[u8]) {
         while self.bytes.len() - self.end < bytes.len() {
-            let size = (self.bytes.len() * 2).max(BASE);
-            self.bytes.resize(size, 0);
+            let before = self.bytes.len();
+            self.bytes.resize((before * 2).max(BASE), 0);
+            HELD.set(HELD.get() + self.bytes.len() - before);
         }
         self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
         self.end += bytes.len();
@@ -141,7 +148,7 @@ impl Buffer {
 
     /// Swaps an empty small buffer for a large one, before a large body.
     pub fn widen(&mut self) {
-        if self.is_empty() && self.bytes.len() < BULK {
+        if self.is_empty() && self.bytes.len() < BULK && may_stretch() {
             give_back(std::mem::take(&mut self.bytes));
             self.bytes = lend(BULK);
         }
@@ -166,10 +173,10 @@ impl Buffer {
             self.start = 0;
         } else if self.bytes.is_empty() {
             self.bytes = lend(BASE);
-        } else if self.bytes.len() < limit {
+        } else if self.bytes.len() < limit && HELD.get() < MOST {
             let before = self.bytes.len();
             self.bytes.resize((before * 2).min(limit), 0);
-            stretched(|sum| sum + self.bytes.len().saturating_sub(before.max(BULK)));
+            HELD.set(HELD.get() + self.bytes.len() - before);
         } else {
             return false;
         }
@@ -193,26 +200,29 @@ pub struct Judged {
 }
 
 fn lend(size: usize) -> Vec<u8> {
-    let class = usize::from(size != BASE);
-    POOL.with_borrow_mut(|pool| pool[class].pop()).unwrap_or_else(|| vec![0; size])
+    let size = if size == BASE && !may_stretch() { SMALL } else { size };
+    HELD.set(HELD.get() + size);
+    let kept = class(size).and_then(|class| POOL.with_borrow_mut(|pool| pool[class].pop()));
+    kept.unwrap_or_else(|| vec![0; size])
 }
 
 /// Whether this thread's buffers may grow for slow readers.
 pub fn may_stretch() -> bool {
-    STRETCHED.get() < MAX_STRETCHED
+    HELD.get() < PLENTY
 }
 
-fn stretched(change: impl FnOnce(usize) -> usize) {
-    STRETCHED.set(change(STRETCHED.get()));
+/// Which storage is kept for later.
+const fn class(size: usize) -> Option<usize> {
+    match size {
+        BASE => Some(0),
+        BULK => Some(1),
+        _ => None,
+    }
 }
 
 fn give_back(bytes: Vec<u8>) {
-    stretched(|sum| sum.saturating_sub(bytes.len().saturating_sub(BULK)));
-    let class = match bytes.len() {
-        BASE => 0,
-        BULK => 1,
-        _ => return,
-    };
+    HELD.set(HELD.get().saturating_sub(bytes.len()));
+    let Some(class) = class(bytes.len()) else { return };
     // At the thread's end the pool may be gone already; then the storage is simply freed.
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
@@ -251,5 +261,31 @@ mod tests {
         buffer.skip(1);
         buffer.release();
         assert!(buffer.bytes.is_empty());
+    }
+
+    #[test]
+    fn what_all_buffers_hold_is_bounded() {
+        let mut many = Vec::new();
+        let grown = |limit: usize| {
+            let mut buffer = Buffer::default();
+            while buffer.make_room(limit) {
+                buffer.end = buffer.bytes.len();
+            }
+            buffer
+        };
+        while may_stretch() {
+            many.push(grown(1024 * 1024));
+        }
+        let small = many.len();
+        while HELD.get() < MOST {
+            many.push(grown(1024 * 1024));
+        }
+        many.push(grown(1024 * 1024));
+        assert_eq!(many[small - 1].bytes.len(), 1024 * 1024);
+        assert_eq!(many.last().map(|last| last.bytes.len()), Some(SMALL), "it may not grow");
+        assert!(HELD.get() < MOST + 2 * 1024 * 1024);
+        drop(many);
+        assert_eq!(HELD.get(), 0, "all is given back");
+        assert_eq!(grown(BASE).bytes.len(), BASE);
     }
 }

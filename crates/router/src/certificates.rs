@@ -17,7 +17,9 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
 /// What clients may speak inside TLS, the best first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
+/// HTTP/2, as TLS calls it.
+pub const HTTP2: &[u8] = b"h2";
 
 /// A certificate per name.
 #[derive(Clone)]

@@ -83,6 +83,8 @@ pub struct Timeouts {
     pub client_keep_alive: Duration,
     /// A TLS handshake, or a request's head from its first byte to its last.
     pub request_head: Duration,
+    /// All in all, a client may be waited for so long while a body moves; see [`Limits::body_rate`].
+    pub slow_client: Duration,
     /// After an early answer: how long a client's late bytes are read and thrown away.
     pub linger: Duration,
     /// Log lines wait so long at most for company.
@@ -100,6 +102,7 @@ impl Default for Timeouts {
             dyno_keep_alive: Duration::from_secs(90),
             client_keep_alive: Duration::from_secs(60),
             request_head: Duration::from_secs(30),
+            slow_client: Duration::from_secs(60),
             linger: Duration::from_secs(5),
             log_flush: Duration::from_millis(50),
         }
@@ -113,8 +116,14 @@ pub struct Limits {
     pub in_flight_per_dyno: u32,
     /// Client connections per thread; more wait in the kernel's queue.
     pub connections_per_thread: usize,
+    /// Streams of HTTP/2 clients per thread; more are refused.
+    pub streams_per_thread: usize,
     /// Unused connections kept per dyno and thread.
     pub idle_per_dyno: usize,
+    /// Requests and upgraded connections inside one dyno, before H22.
+    pub connections_per_dyno: u32,
+    /// Bytes of a body that give a slow client one more second of [`Timeouts::slow_client`].
+    pub body_rate: u32,
     /// Bytes of a response taken off a dyno's hands although the client reads slowly.
     pub response_buffer: usize,
 }
@@ -124,7 +133,10 @@ impl Default for Limits {
         Self {
             in_flight_per_dyno: 200,
             connections_per_thread: 50_000,
+            streams_per_thread: 50_000,
             idle_per_dyno: 128,
+            connections_per_dyno: 10_000,
+            body_rate: 500,
             response_buffer: 1024 * 1024,
         }
     }

@@ -7,17 +7,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use model::AppId;
+use model::codes::HCode;
 use model::routes::Target;
 use tokio_util::sync::WaitForCancellationFuture;
 
 use crate::answer;
 use crate::buffer::BASE;
 use crate::challenges;
-use crate::head::request::{self, Afterwards, Origin, Refusal, Request, Verb};
+use crate::head::request::{self, Afterwards, Origin, Refusal, Request, Verb, Version};
 use crate::head::{MAX_REQUEST_HEAD, Scan};
+use crate::log_line::Record;
 use crate::outgoing::Outgoing;
 use crate::pages::Page;
 use crate::relay::{self, Secret};
+use crate::socket::Socket;
 use crate::thread::Thread;
 use crate::timer::Timer;
 use crate::transfer::End;
@@ -36,6 +40,8 @@ pub struct Connection {
     pub origin: Origin,
     /// Its part of log lines: `tls=… tls_version=…`.
     pub tls: &'static str,
+    /// The name that the client asked a certificate for, in lower case.
+    pub sni: Option<Rc<str>>,
 }
 
 /// What becomes of the connection after a request.
@@ -71,6 +77,8 @@ enum Way {
     App,
     Platform,
     Nowhere,
+    /// An app, but not the one that the client's TLS session is for.
+    Misdirected(AppId),
 }
 
 /// Whether anything was said on the connection before.
@@ -106,6 +114,36 @@ impl Connection {
         }
     }
 
+    /// Serves the one request of an HTTP/2 stream.
+    pub async fn serve_stream(mut self) {
+        let next = match poll_fn(|cx| self.poll_stream_head(cx)).await {
+            Heard::Head(length) => self.respond(length).await,
+            Heard::Refused(refusal) => self.refuse(refusal).await,
+            Heard::Secret(_) | Heard::End => return,
+        };
+        match next {
+            Next::Platform => Box::pin(relay::http(self)).await,
+            Next::Cut => {}
+            Next::KeepAlive | Next::Close | Next::Linger => {
+                // If the response is incomplete, the stream is reset.
+                let _ = poll_fn(|cx| self.client.socket.poll_finish(cx)).await;
+            }
+        }
+    }
+
+    /// The head of a stream's request is there from the start.
+    fn poll_stream_head(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let mut scan = Scan::request();
+        while let Poll::Ready(Ok(count)) = self.client.poll_fill(cx, MAX_REQUEST_HEAD)
+            && count > 0
+        {
+            if let Some(heard) = self.look(&mut scan, Turn::Later) {
+                return Poll::Ready(heard);
+            }
+        }
+        Poll::Ready(Heard::End)
+    }
+
     /// Answers the request whose head of `length` bytes has been heard.
     async fn respond(&mut self, length: usize) -> Next {
         let (request, forward) = match self.read(length) {
@@ -122,6 +160,10 @@ impl Connection {
             Way::App => {
                 self.client.input.skip(length);
                 answer::answer(self, &request, forward).await
+            }
+            Way::Misdirected(app) => {
+                self.client.input.skip(length);
+                self.misdirected(app, &request).await
             }
             Way::Nowhere => {
                 self.client.input.skip(length);
@@ -201,7 +243,10 @@ impl Connection {
         let mut head = Outgoing::default();
         let raw = &self.client.input.raw()[..length];
         let dice = &mut *self.thread.dice.borrow_mut();
-        let request = request::read(raw, &self.origin, dice, head.bytes())?;
+        let mut request = request::read(raw, &self.origin, dice, head.bytes())?;
+        if let Socket::Stream(_) = self.client.socket {
+            request.version = Version::Http2;
+        }
         Ok((request, head))
     }
 
@@ -212,11 +257,30 @@ impl Connection {
     }
 
     fn way(&self, request: &Request) -> Way {
-        match self.thread.routes.peek().lookup(&request.host) {
-            Target::App(_) => Way::App,
-            Target::Platform => Way::Platform,
-            Target::Unknown => Way::Nowhere,
+        let table = self.thread.routes.peek();
+        let target = table.lookup(&request.host);
+        let shown = match &self.sni {
+            Some(name) if **name != *request.host => table.lookup(name),
+            Some(_) | None => Target::Unknown,
+        };
+        match (target, shown) {
+            (Target::App(app), Target::App(shown)) if app.app != shown.app => {
+                Way::Misdirected(app.app)
+            }
+            (Target::App(_), _) => Way::App,
+            (Target::Platform, _) => Way::Platform,
+            (Target::Unknown, _) => Way::Nowhere,
         }
+    }
+
+    /// The client reuses a connection that it has opened for another app, or pretends to: it is to
+    /// open another (RFC 9110, 7.4 and 15.5.20).
+    async fn misdirected(&mut self, app: AppId, request: &Request) -> Next {
+        let next = self.show(&Page::refusal(Refusal::Misdirected), request).await;
+        let record = Record::early(HCode::H31);
+        self.thread.traffic.note(app, &record);
+        self.thread.log.add(app, record.line(request, self.tls));
+        next
     }
 
     /// Answers with a page, because there is no dyno to ask.
@@ -227,8 +291,7 @@ impl Connection {
 
     /// What becomes of the connection when nothing of the request's body has been read.
     pub fn after_unread(&self, request: &Request) -> Next {
-        let has_body = request.body.chunked || request.body.length.is_some_and(|n| n > 0);
-        if has_body { Next::Linger } else { self.after(request.afterwards) }
+        if request.has_body() { Next::Linger } else { self.after(request.afterwards) }
     }
 
     /// What becomes of the connection when the request has been read.

@@ -6,15 +6,18 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
+use model::DynoId;
 use model::codes::HCode;
+use model::routes::Continuation;
 
 use crate::admission::Origin;
 use crate::body::Body;
 use crate::buffer::BASE;
 use crate::chunks::Emit;
-use crate::head::request::{Afterwards, Request, Verb};
-use crate::head::response::{Response, Reuse};
+use crate::head::request::{Afterwards, Request, Verb, Version};
+use crate::head::response::{Response, Reuse, Told};
 use crate::head::{MAX_RESPONSE_HEAD, Scan};
+use crate::pace::{Pace, TooSlow};
 use crate::thread::Thread;
 use crate::timer::Timer;
 use crate::transfer::{Broken, End, Transfer, Waits};
@@ -30,7 +33,31 @@ enum Upload {
     Refused,
 }
 
-/// Why there is no response to relay. Nothing has been sent to the client.
+/// Signs of life taken before one answer.
+const MAX_INTERIM: usize = 32;
+
+/// What becomes of a dyno's `100 Continue`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hundred {
+    /// The client did not ask for it, or has it from the router.
+    Swallowed,
+    /// The client waits for it.
+    Awaited,
+    /// The client has it.
+    Relayed,
+}
+
+/// What has arrived of a dyno's answer.
+enum Arrived {
+    /// A head of this length: the answer's.
+    Answer(usize),
+    /// A sign of life; it is written for the client if it is for it.
+    Interim,
+    /// Not enough.
+    Part,
+}
+
+/// Why there is no response to relay. Nothing of one has been sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// A used connection was closed before the request got anywhere: send it on another.
@@ -65,6 +92,7 @@ pub enum Answer {
 /// A response's body on its way.
 pub struct Download {
     transfer: Transfer,
+    pace: Pace,
     status: u16,
     afterwards: Afterwards,
     reuse: Reuse,
@@ -85,7 +113,11 @@ pub struct Exchange<'a> {
     origin: Origin,
     upload: Upload,
     sending: Transfer,
+    pace: Pace,
     scan: Scan,
+    interim: usize,
+    hundred: Hundred,
+    session: Option<DynoId>,
 }
 
 impl<'a> Exchange<'a> {
@@ -101,9 +133,34 @@ impl<'a> Exchange<'a> {
             declared => Body::length(declared.length.unwrap_or_default()),
         };
         timer.set(thread.timeouts.idle);
-        let (sending, scan) = (Transfer::new(body), Scan::response());
-        let upload = Upload::Sending;
-        Self { thread, request, client, dyno, timer, origin, upload, sending, scan }
+        Self {
+            thread,
+            request,
+            client,
+            dyno,
+            timer,
+            origin,
+            upload: Upload::Sending,
+            sending: Transfer::new(body),
+            pace: Pace::new(thread, Waits::ForSender),
+            scan: Scan::response(),
+            interim: 0,
+            hundred: Hundred::Swallowed,
+            session: None,
+        }
+    }
+
+    /// The same, where `continuation` says who tells the client to continue.
+    pub fn continued_by(mut self, continuation: Continuation) -> Self {
+        if self.request.expects_continue && continuation == Continuation::Dyno {
+            self.hundred = Hundred::Awaited;
+        }
+        self
+    }
+
+    /// The same, where the visitor is told to stay with a dyno.
+    pub fn staying_with(self, session: Option<DynoId>) -> Self {
+        Self { session, ..self }
     }
 
     /// Sends the request until the head of its answer has arrived and is written for the client.
@@ -116,14 +173,16 @@ impl<'a> Exchange<'a> {
         let status = response.status;
         let (body, reuse) = (response.body(self.request), response.reuse(self.request));
         let afterwards = self.afterwards(&response);
-        response.write(self.request, afterwards, self.client.head.bytes());
+        let told = Told { afterwards, session: self.session };
+        response.write(self.request, told, self.client.head.bytes());
         let upgrade = response.is_upgrade();
         self.dyno.input.skip(length);
         if upgrade {
             return Ok(Answer::Upgrade(self.unsent()));
         }
         let transfer = Transfer::new(body).reading_ahead(self.thread.limits.response_buffer);
-        Ok(Answer::Response(Download { transfer, status, afterwards, reuse }))
+        let pace = Pace::new(self.thread, Waits::ForReceiver);
+        Ok(Answer::Response(Download { transfer, pace, status, afterwards, reuse }))
     }
 
     /// Relays the response to its end. Also tells whether the dyno's connection can be used again.
@@ -134,7 +193,7 @@ impl<'a> Exchange<'a> {
         {
             return Err(Failure::Error(code));
         }
-        let Download { transfer, status, afterwards, reuse } = download;
+        let Download { transfer, status, afterwards, reuse, .. } = download;
         let bytes = transfer.body.seen();
         let clean = broken.is_none() && self.upload == Upload::Sent && self.dyno.input.is_empty();
         let reuse = if clean { reuse } else { Reuse::Drop };
@@ -144,6 +203,12 @@ impl<'a> Exchange<'a> {
     /// Whether the client has still body to send that nobody will read.
     pub const fn is_unfinished(&self) -> bool {
         !matches!(self.upload, Upload::Sent)
+    }
+
+    /// Whether the client, after this failure, can be told nothing: it has gone, or has half of
+    /// something already.
+    pub const fn leaves_nothing_to_say(&self, code: HCode) -> bool {
+        matches!(code, HCode::H27 | HCode::H28) || self.client.head.has_begun()
     }
 
     /// What has not been sent of the request.
@@ -162,9 +227,17 @@ impl<'a> Exchange<'a> {
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
         self.poll_upload(cx)?;
+        if self.upload == Upload::Sending && self.pace.check(&self.sending) == Err(TooSlow) {
+            return Poll::Ready(Err(Failure::Error(HCode::H28)));
+        }
         loop {
-            if let Some(length) = self.find_head()? {
-                return Poll::Ready(Ok(length));
+            if self.poll_interim(cx)?.is_pending() {
+                break;
+            }
+            match self.look()? {
+                Arrived::Answer(length) => return Poll::Ready(Ok(length)),
+                Arrived::Interim => continue,
+                Arrived::Part => {}
             }
             match self.dyno.poll_fill(cx, MAX_RESPONSE_HEAD) {
                 Poll::Pending => break,
@@ -177,22 +250,46 @@ impl<'a> Exchange<'a> {
         Poll::Ready(Err(Failure::Error(self.head_timeout())))
     }
 
-    /// Length of the final response's head, if it has arrived. Interim ones are swallowed.
-    fn find_head(&mut self) -> Result<Option<usize>, Failure> {
-        loop {
-            let raw = self.dyno.input.raw();
-            let length = match self.scan.find_end(raw) {
-                Ok(Some(length)) => length,
-                Ok(None) => return Ok(None),
-                Err(reason) => return Err(Failure::Error(reason.into())),
-            };
-            // Only a status that starts with 1 can be interim; others are read once, by the caller.
-            let maybe_interim = raw.get(9) == Some(&b'1');
-            if !maybe_interim || !Response::read(&raw[..length]).is_ok_and(|r| r.is_interim()) {
-                return Ok(Some(length));
+    /// Finds the end of the next head of the dyno's.
+    fn look(&mut self) -> Result<Arrived, Failure> {
+        let raw = self.dyno.input.raw();
+        let length = match self.scan.find_end(raw) {
+            Ok(Some(length)) => length,
+            Ok(None) => return Ok(Arrived::Part),
+            Err(reason) => return Err(Failure::Error(reason.into())),
+        };
+        // Only a status that starts with 1 can be interim; others are read once, by the caller.
+        let maybe_interim = raw.get(9) == Some(&b'1');
+        match maybe_interim.then(|| Response::read(&raw[..length])) {
+            Some(Ok(response)) if response.is_interim() => {
+                let goes_on = passes(&response, self.request.version, &mut self.hundred)?;
+                if goes_on {
+                    response.write_interim(self.client.head.bytes());
+                }
             }
-            self.dyno.input.skip(length);
-            self.scan = Scan::response();
+            _ => return Ok(Arrived::Answer(length)),
+        }
+        self.interim += 1;
+        if self.interim > MAX_INTERIM {
+            return Err(Failure::Error(HCode::H17));
+        }
+        self.dyno.input.skip(length);
+        self.scan = Scan::response();
+        Ok(Arrived::Interim)
+    }
+
+    /// Sends a sign of life on, before anything else is heard of the dyno.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+        if self.client.head.left().is_empty() {
+            return Ok(Poll::Ready(()));
+        }
+        match self.client.poll_write_head(cx) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Ok(())) => {
+                self.client.head.clear();
+                Ok(Poll::Ready(()))
+            }
+            Poll::Ready(Err(_)) => Err(Failure::Error(HCode::H27)),
         }
     }
 
@@ -253,6 +350,7 @@ impl<'a> Exchange<'a> {
         if transfer.has_moved() {
             self.timer.set(self.thread.timeouts.idle);
         }
+        download.pace.check(transfer).map_err(|TooSlow| HCode::H28)?;
         self.watch_client(cx)?;
         ready!(self.timer.poll(cx));
         Poll::Ready(Err(match download.transfer.waits {
@@ -272,17 +370,38 @@ impl<'a> Exchange<'a> {
 
     /// Whether sending the request again can do no harm that sending it once has not done.
     fn can_be_sent_again(&self) -> bool {
-        let has_body = self.request.body.chunked || self.request.body.length.is_some_and(|n| n > 0);
         let untouched = !self.dyno.head.has_begun();
-        let harmless = has_body || self.request.verb != Verb::Other;
+        let harmless = self.request.has_body() || self.request.verb != Verb::Other;
         untouched || (self.sending.sent == 0 && harmless)
     }
 
     const fn head_timeout(&self) -> HCode {
         match (self.upload, self.sending.waits) {
+            // The client may be waiting for the dyno's word.
+            (Upload::Sending, Waits::ForSender) if matches!(self.hundred, Hundred::Awaited) => {
+                HCode::H12
+            }
             (Upload::Sending, Waits::ForSender) => HCode::H28,
             (Upload::Sending, Waits::ForReceiver) => HCode::H15,
             (Upload::Sent | Upload::Refused, _) => HCode::H12,
         }
+    }
+}
+
+/// Whether the client gets a sign of life. A client of HTTP/1.0 knows none.
+fn passes(
+    response: &Response<'_>,
+    version: Version,
+    hundred: &mut Hundred,
+) -> Result<bool, Failure> {
+    match (response.status, *hundred) {
+        (100, Hundred::Swallowed) => Ok(false),
+        (100, Hundred::Awaited) => {
+            *hundred = Hundred::Relayed;
+            Ok(true)
+        }
+        // After it only an answer may come.
+        (100, Hundred::Relayed) => Err(Failure::Error(HCode::H17)),
+        _ => Ok(version != Version::Http10),
     }
 }

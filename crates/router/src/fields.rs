@@ -11,6 +11,8 @@ pub enum Kind {
     Connection,
     /// `Content-Length`.
     ContentLength,
+    /// `Cookie`.
+    Cookie,
     /// `Expect`.
     Expect,
     /// `X-Forwarded-For`.
@@ -43,6 +45,7 @@ pub fn kind(name: &str) -> Kind {
         2 if is("te") => Kind::HopByHop,
         3 if is("via") => Kind::Via,
         4 if is("host") => Kind::Host,
+        6 if is("cookie") => Kind::Cookie,
         6 if is("expect") => Kind::Expect,
         6 if is("server") => Kind::Server,
         7 if is("upgrade") => Kind::Upgrade,

@@ -65,6 +65,12 @@ impl Scan {
         Self { line_start: 0, seen: 0, lines: 0, max_line, max_head }
     }
 
+    /// Whether it is for the head of a request.
+    #[cfg(any(test, feature = "properties"))]
+    pub const fn is_of_request(&self) -> bool {
+        self.max_head == MAX_REQUEST_HEAD
+    }
+
     /// Length of the head that `bytes` starts with; `None` if its end has not arrived.
     pub fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, NoHead> {
         while let Some(offset) = memchr::memchr(b'\n', &bytes[self.seen..]) {

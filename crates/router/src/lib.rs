@@ -14,6 +14,7 @@
 
 mod admission;
 mod answer;
+mod asked;
 mod body;
 mod buffer;
 mod certificates;
@@ -25,16 +26,21 @@ mod dice;
 mod exchange;
 mod fields;
 mod head;
+mod http2;
 mod listener;
 mod load;
 mod log_line;
 mod outgoing;
+mod pace;
 mod pages;
 mod pipe;
 mod pool;
+#[cfg(any(test, feature = "properties"))]
+pub mod properties;
 mod quarantine;
 mod relay;
 mod routes;
+mod session;
 mod socket;
 mod start;
 mod thread;

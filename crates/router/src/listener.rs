@@ -10,9 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::certificates::HTTP2;
 use crate::config::Tls;
 use crate::connection::Connection;
 use crate::head::request::Origin;
+use crate::http2;
 use crate::socket::Socket;
 use crate::thread::{Bound, Thread};
 use crate::timer::Timer;
@@ -25,6 +27,13 @@ const BREATHE: Duration = Duration::from_millis(50);
 
 /// Connections still taken from the kernel's queue when the router drains already: they came before.
 const LATECOMERS: u32 = 4096;
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    Http2,
+}
 
 /// What the connections of one listener have in common.
 struct Door {
@@ -53,8 +62,10 @@ pub async fn run(thread: Rc<Thread>, bound: Bound) {
         let (inside, door) = (thread.clone(), door.clone());
         thread.tasks.spawn_local(async move {
             // The handshake's state is large and short-lived; the task keeps room for what stays.
-            if let Some(connection) = Box::pin(greet(inside, &door, (stream, peer))).await {
-                connection.serve().await;
+            match Box::pin(greet(inside, &door, (stream, peer))).await {
+                Some((connection, Spoken::Http1)) => connection.serve().await,
+                Some((connection, Spoken::Http2)) => Box::pin(http2::serve(connection)).await,
+                None => {}
             }
             drop(permit);
         });
@@ -92,7 +103,7 @@ async fn greet(
     thread: Rc<Thread>,
     door: &Door,
     (stream, peer): (TcpStream, SocketAddr),
-) -> Option<Connection> {
+) -> Option<(Connection, Spoken)> {
     // Without it a small write may wait for the client's acknowledgement; not vital.
     let _ = stream.set_nodelay(true);
     let limit = thread.timeouts.request_head;
@@ -105,7 +116,19 @@ async fn greet(
     };
     let origin = Origin { peer: peer.ip().to_canonical().to_string(), proto, port: door.port };
     let timer = Timer::new(thread.timeouts.client_keep_alive);
-    Some(Connection { thread, client: End::new(socket), timer, peer, origin, tls })
+    let sni = socket.tls().and_then(|tls| tls.server_name()).map(|name| name.to_ascii_lowercase());
+    let spoken = spoken(&socket);
+    let client = End::new(socket);
+    let sni = sni.map(Into::into);
+    Some((Connection { thread, client, timer, peer, origin, tls, sni }, spoken))
+}
+
+/// What the client and the router have agreed on in the handshake.
+fn spoken(socket: &Socket) -> Spoken {
+    match socket.tls().and_then(|tls| tls.alpn_protocol()) {
+        Some(HTTP2) => Spoken::Http2,
+        Some(_) | None => Spoken::Http1,
+    }
 }
 
 async fn shake_hands(tls: &Tls, stream: TcpStream) -> io::Result<Socket> {

@@ -66,13 +66,19 @@ impl Record {
         }
         push_millis(line, " connect=", self.connect);
         push_millis(line, " service=", self.service);
-        let _ = write!(line, " status={} bytes=", self.status);
+        line.push_str(" status=");
+        // A request that is cut has no status.
+        if self.code != Some(HCode::H24) {
+            let _ = write!(line, "{}", self.status);
+        }
+        line.push_str(" bytes=");
         if let Some(bytes) = self.bytes {
             let _ = write!(line, "{bytes}");
         }
         line.push_str(match request.version {
             Version::Http10 => " protocol=http1.0 ",
             Version::Http11 => " protocol=http1.1 ",
+            Version::Http2 => " protocol=http2.0 ",
         });
         line.push_str(tls);
     }

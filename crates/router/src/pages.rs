@@ -64,6 +64,7 @@ impl Page {
             Refusal::Bad => 400,
             Refusal::TooLong => 414,
             Refusal::Expectation => 417,
+            Refusal::Misdirected => 421,
         };
         let title = self::reason(status);
         Self { status, html: document(title, &format!("<h1>{title}</h1>")) }
@@ -135,6 +136,7 @@ const fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         414 => "URI Too Long",
         417 => "Expectation Failed",
+        421 => "Misdirected Request",
         502 => "Bad Gateway",
         _ => "Service Unavailable",
     }

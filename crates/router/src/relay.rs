@@ -63,7 +63,7 @@ pub fn secret(raw: &[u8]) -> Look {
 
 /// Hands over an HTTP connection, from the request on whose head is in the input.
 pub async fn http(connection: Connection) {
-    let (peer, tls) = (connection.peer, connection.client.socket.tls().is_some());
+    let (peer, tls) = (connection.peer, connection.origin.proto == "https");
     hand_over(connection, |stream| Handover::Http { stream, peer, tls }).await;
 }
 

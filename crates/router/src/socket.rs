@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use crate::http2::Stream;
+
 /// A connection to a client or a dyno.
 pub enum Socket {
     /// Bytes as they are.
@@ -16,13 +18,15 @@ pub enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
     /// The near end of a pair whose far end the platform serves.
     Unix(UnixStream),
+    /// A client's stream of an HTTP/2 connection.
+    Stream(Box<Stream>),
 }
 
 impl Socket {
     /// The TLS session, if there is one.
     pub fn tls(&self) -> Option<&rustls::ServerConnection> {
         match self {
-            Self::Plain(_) | Self::Unix(_) => None,
+            Self::Plain(_) | Self::Unix(_) | Self::Stream(_) => None,
             Self::Tls(stream) => Some(stream.get_ref().1),
         }
     }
@@ -37,6 +41,7 @@ impl Socket {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Stream(stream) => stream.poll_read(cx, buf),
         }
     }
 
@@ -54,12 +59,14 @@ impl Socket {
                 Self::Plain(stream) => Pin::new(stream).poll_write(cx, only),
                 Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, only),
                 Self::Unix(stream) => Pin::new(stream).poll_write(cx, only),
+                Self::Stream(stream) => stream.poll_write(cx, only),
             })
         } else {
             ready!(match self {
                 Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
                 Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, &both),
                 Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, &both),
+                Self::Stream(stream) => stream.poll_write(cx, first),
             })
         }?;
         if count == 0 {
@@ -72,7 +79,8 @@ impl Socket {
     /// Sends what TLS still holds back.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            // What a stream is given is sent by its connection.
+            Self::Plain(_) | Self::Unix(_) | Self::Stream(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
@@ -83,6 +91,7 @@ impl Socket {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Stream(stream) => Poll::Ready(stream.finish()),
         }
     }
 
@@ -91,7 +100,7 @@ impl Socket {
         match self {
             Self::Plain(stream) => !would_block(stream.try_read(&mut [0])),
             // Only connections to dynos are asked, and those are plain.
-            Self::Tls(_) | Self::Unix(_) => true,
+            Self::Tls(_) | Self::Unix(_) | Self::Stream(_) => true,
         }
     }
 
@@ -100,7 +109,7 @@ impl Socket {
         let mut byte = [std::mem::MaybeUninit::uninit()];
         match self {
             Self::Plain(stream) => !would_block(socket2::SockRef::from(stream).peek(&mut byte)),
-            Self::Tls(_) | Self::Unix(_) => true,
+            Self::Tls(_) | Self::Unix(_) | Self::Stream(_) => true,
         }
     }
 }

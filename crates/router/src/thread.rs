@@ -3,7 +3,7 @@
 //! Nothing here crosses to another thread except the routing table, the in-flight counters and the
 //! ways out (logs, wake-ups, handovers, traffic).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +58,8 @@ pub struct Thread {
     pub tasks: TaskTracker,
     /// One permit per client connection.
     pub room: Arc<Semaphore>,
+    /// Streams of HTTP/2 clients that are open.
+    pub streams: Rc<Cell<usize>>,
 }
 
 /// What every thread is given besides its listeners.
@@ -104,6 +106,7 @@ impl Thread {
             dice: RefCell::new(Dice::new()),
             drain: shared.drain,
             tasks: TaskTracker::new(),
+            streams: Rc::default(),
             room: Arc::new(Semaphore::new(limits.connections_per_thread)),
         }
     }
@@ -126,6 +129,8 @@ pub fn run(runtime: &Runtime, (shared, listeners): (Shared, Vec<Bound>), cut: Ca
             () = cut.cancelled() => {}
         }
     });
+    // Requests that are cut say so in the log.
+    drop(local);
     thread.pool.clear();
     thread.log.flush();
     thread.traffic.report(0);

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 use std::mem::MaybeUninit;
 
 use httparse::Header;
-use model::Timestamp;
+use model::routes::{Continuation, DynoConnections};
+use model::{DynoId, Timestamp};
 
 use super::{MAX_FIELDS, MAX_NAME, MAX_VALUE, NoHead, put, put_joined};
 use crate::dice::Dice;
 use crate::fields::{Connection, Declared, Kind, is_named_by_connection, kind};
+use crate::session;
 
 /// How the router names itself in `Via`.
 pub const VIA: &[u8] = b"1.1 heroku-router";
@@ -22,6 +24,8 @@ pub enum Refusal {
     Bad,
     /// 414: the request line is too long.
     TooLong,
+    /// 421: the client's TLS session is for another app.
+    Misdirected,
     /// 417: `Expect` asks for something else than `100-continue`.
     Expectation,
 }
@@ -53,6 +57,8 @@ pub enum Version {
     Http10,
     /// HTTP/1.1
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 /// What the client wants of the connection after this request.
@@ -81,8 +87,37 @@ pub struct Request {
     pub upgrades: bool,
     /// What becomes of the client's connection.
     pub afterwards: Afterwards,
+    /// The dyno that a cookie of the router's names.
+    pub session: Option<DynoId>,
     /// `method=… path=… host=… request_id=… fwd=…`, for the log.
     pub label: String,
+}
+
+impl Request {
+    /// Whether anything follows the head.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        self.body.chunked || self.body.length.is_some_and(|length| length > 0)
+    }
+
+    /// Ends the head that goes to a dyno: what depends on the app that the request is for.
+    pub fn end_head(
+        &self,
+        connections: DynoConnections,
+        continuation: Continuation,
+        out: &mut Vec<u8>,
+    ) {
+        if self.expects_continue && continuation == Continuation::Dyno {
+            put(out, "Expect", b"100-continue");
+        }
+        let connection: &[u8] = match connections {
+            _ if self.upgrades => b"Upgrade",
+            DynoConnections::Kept => b"keep-alive",
+            DynoConnections::OnePerRequest => b"close",
+        };
+        put(out, "Connection", connection);
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Where requests of one connection come from.
@@ -105,10 +140,11 @@ struct Survey<'b> {
     upgrade: bool,
     expects_continue: bool,
     id: Option<&'b [u8]>,
+    session: Option<DynoId>,
 }
 
 /// Judges the request head `head` (complete, up to its empty line) and writes the one that goes to
-/// a dyno into `out`.
+/// a dyno into `out`, all but its end: see [`Request::end_head`].
 pub fn read(
     head: &[u8],
     origin: &Origin,
@@ -139,7 +175,7 @@ pub fn read(
     let at = Timestamp::now();
     write_line(out, method, path);
     write_fields(out, fields, &survey, origin);
-    write_ours(out, fields, &survey, (origin, &id, at));
+    write_ours(out, fields, (origin, &id, at));
     Ok(Request {
         verb: verb(method),
         version,
@@ -148,6 +184,7 @@ pub fn read(
         expects_continue: survey.expects_continue && version == Version::Http11,
         upgrades: survey.upgrade,
         afterwards: afterwards(version, survey.connection),
+        session: survey.session,
         label: label((method, path, sent_host, &id), fields, origin),
     })
 }
@@ -165,6 +202,7 @@ fn survey<'b>(fields: &[Header<'b>], version: Version) -> Result<Survey<'b>, Ref
             Kind::Connection => survey.connection.add(field.value),
             Kind::Upgrade => names_upgrade |= !field.value.is_empty(),
             Kind::RequestId => survey.id = Some(field.value),
+            Kind::Cookie => survey.session = survey.session.or_else(|| session::named(field.value)),
             Kind::Expect if field.value.is_empty() => {}
             Kind::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => {
                 survey.expects_continue = true;
@@ -252,7 +290,7 @@ const fn afterwards(version: Version, connection: Connection) -> Afterwards {
     match version {
         _ if connection.close => Afterwards::Close,
         Version::Http10 if !connection.keep_alive => Afterwards::Close,
-        Version::Http10 | Version::Http11 => Afterwards::KeepAlive,
+        Version::Http10 | Version::Http11 | Version::Http2 => Afterwards::KeepAlive,
     }
 }
 
@@ -303,18 +341,20 @@ fn write_fields(out: &mut Vec<u8>, fields: &[Header<'_>], survey: &Survey<'_>, o
             Kind::Other
                 if survey.connection.names_fields && is_named_by_connection(fields, field.name) => {
             }
-            Kind::Other | Kind::Host | Kind::Upgrade | Kind::Server | Kind::SetCookie => {
-                put(out, field.name, field.value);
-            }
+            Kind::Other
+            | Kind::Host
+            | Kind::Upgrade
+            | Kind::Server
+            | Kind::Cookie
+            | Kind::SetCookie => put(out, field.name, field.value),
         }
     }
 }
 
-/// Writes the router's own fields and the empty line.
+/// Writes the router's own fields.
 fn write_ours(
     out: &mut Vec<u8>,
     fields: &[Header<'_>],
-    survey: &Survey<'_>,
     (origin, id, at): (&Origin, &str, Timestamp),
 ) {
     let has = |wanted: Kind| fields.iter().any(|field| kind(field.name) == wanted);
@@ -328,8 +368,6 @@ fn write_ours(
     if !has(Kind::Via) {
         put(out, "Via", VIA);
     }
-    put(out, "Connection", if survey.upgrade { b"Upgrade" } else { b"keep-alive" });
-    out.extend_from_slice(b"\r\n");
 }
 
 /// The part of the log line that is known from the request alone.

@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use httparse::Header;
 use model::codes::HCode;
+use model::{DynoId, Timestamp};
 
 use super::request::{Afterwards, Request, VIA, Verb, Version};
 use super::{
@@ -12,6 +13,7 @@ use super::{
 use crate::body::Body;
 use crate::chunks::Emit;
 use crate::fields::{BadFraming, Connection, Declared, Kind, is_named_by_connection, kind};
+use crate::session;
 
 const BAD_LENGTH: HCode = HCode::H25("HTTP restriction: invalid content length");
 const BIG_COOKIE: HCode = HCode::H25("HTTP restriction: oversized cookie");
@@ -37,7 +39,16 @@ pub enum Reuse {
     Drop,
 }
 
-/// A final response's head, judged; it still has to be written.
+/// What the router adds to a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What becomes of the client's connection.
+    pub afterwards: Afterwards,
+    /// The dyno that the visitor stays with from now on.
+    pub session: Option<DynoId>,
+}
+
+/// A response's head, judged; it still has to be written.
 pub struct Response<'b> {
     /// Its status.
     pub status: u16,
@@ -109,6 +120,12 @@ impl<'b> Response<'b> {
         matches!(self.status, 100 | 102..=199)
     }
 
+    /// Whether it is an answer, not a sign of life or the start of another protocol.
+    #[cfg(any(test, feature = "properties"))]
+    pub const fn is_final(&self) -> bool {
+        self.status >= 200
+    }
+
     /// Whether the dyno takes up the other protocol.
     pub const fn is_upgrade(&self) -> bool {
         self.status == 101
@@ -124,7 +141,7 @@ impl<'b> Response<'b> {
             return Body::none();
         }
         match (self.declared.chunked, self.declared.length, request.version) {
-            (true, _, Version::Http11) => Body::chunked(Emit::Chunks),
+            (true, _, Version::Http11 | Version::Http2) => Body::chunked(Emit::Chunks),
             (true, _, Version::Http10) => Body::chunked(Emit::Content),
             (false, Some(length), _) => Body::length(length),
             (false, None, _) => Body::until_close(),
@@ -133,14 +150,14 @@ impl<'b> Response<'b> {
 
     /// Whether the client finds the body's end without the connection's end.
     pub const fn delimits_itself(&self, request: &Request) -> bool {
-        let chunks = self.declared.chunked && matches!(request.version, Version::Http11);
+        let chunks = self.declared.chunked && !matches!(request.version, Version::Http10);
         self.is_bodiless(request) || self.declared.length.is_some() || chunks
     }
 
     /// Whether the dyno's connection can take another request afterwards.
     pub const fn reuse(&self, request: &Request) -> Reuse {
         let kept = match self.version {
-            Version::Http11 => !self.connection.close,
+            Version::Http11 | Version::Http2 => !self.connection.close,
             Version::Http10 => self.connection.keep_alive && !self.connection.close,
         };
         let delimited = self.declared.chunked || self.declared.length.is_some();
@@ -154,11 +171,28 @@ impl<'b> Response<'b> {
         if kept && ends { Reuse::Keep } else { Reuse::Drop }
     }
 
-    /// Writes the head that goes to the client.
-    pub fn write(&self, request: &Request, afterwards: Afterwards, out: &mut Vec<u8>) {
+    /// Writes a sign of life that goes to the client: the status and the fields that are for it.
+    pub fn write_interim(&self, out: &mut Vec<u8>) {
+        self.write_line(out);
+        // What is said along with `100 Continue` is dropped, as Heroku does.
+        let fields = self.fields.iter().filter(|_| self.status != 100);
+        for field in fields.filter(|field| matches!(kind(field.name), Kind::Other)) {
+            if !is_named_by_connection(&self.fields, field.name) {
+                put(out, field.name, field.value);
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn write_line(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(self.line);
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes the head that goes to the client.
+    pub fn write(&self, request: &Request, told: Told, out: &mut Vec<u8>) {
+        self.write_line(out);
         let (mut framed, mut via, mut server) = (false, false, false);
         for field in &self.fields {
             match kind(field.name) {
@@ -192,13 +226,17 @@ impl<'b> Response<'b> {
         if !via {
             put(out, "Via", VIA);
         }
-        put(out, "Connection", self.connection_value(afterwards));
+        if let Some(dyno) = told.session {
+            let cookie = session::cookie(dyno, &request.host, Timestamp::now());
+            put(out, "Set-Cookie", cookie.as_bytes());
+        }
+        put(out, "Connection", self.connection_value(told.afterwards));
         out.extend_from_slice(b"\r\n");
     }
 
     /// An HTTP/1.0 client knows no chunks, and a 204 must not speak of any.
     const fn passes_coding(&self, request: &Request) -> bool {
-        matches!(request.version, Version::Http11) && self.status != 204
+        !matches!(request.version, Version::Http10) && self.status != 204
     }
 
     const fn connection_value(&self, afterwards: Afterwards) -> &'static [u8] {

@@ -35,7 +35,7 @@ impl Leaving {
         let stream = match client {
             Socket::Plain(stream) => stream,
             Socket::Tls(stream) => stream.get_ref().0,
-            Socket::Unix(_) => return Self(None),
+            Socket::Unix(_) | Socket::Stream(_) => return Self(None),
         };
         let again = look_again(stream);
         if let Err(error) = &again {

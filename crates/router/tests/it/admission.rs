@@ -281,3 +281,28 @@ fn h11_backlog_too_deep_over_all_threads() {
         assert_eq!(client.reply().text(), "ok");
     }
 }
+
+#[test]
+fn h22_when_all_dynos_have_too_many_connections() {
+    let limits = Limits { connections_per_dyno: 2, ..Limits::default() };
+    let rig = Rig::with(Setup { limits, ..Setup::default() });
+    let silent = |wire: &mut crate::rig::Wire| drop(wire.rest());
+    let (one, other) = (Dyno::start(silent), Dyno::start(silent));
+    let backends = [one.backend("web.1"), other.backend("web.2")];
+    rig.publish(WebState::Up, &backends);
+    let mut waiting: Vec<_> = (0..4).map(|_| rig.client()).collect();
+    for (client, count) in waiting.iter_mut().zip(1..) {
+        client.send(get("/"));
+        let inside = || backends.iter().map(|backend| backend.in_flight()).sum::<u32>();
+        wait_for("one more request inside", || inside() == count);
+    }
+    assert_eq!(
+        backends.each_ref().map(|backend| backend.in_flight()),
+        [2, 2],
+        "the free one is found"
+    );
+    assert_eq!(rig.get("/").status, 503);
+    assert!(
+        rig.log().starts_with("at=error code=H22 desc=\"Connection limit reached\" method=GET")
+    );
+}

@@ -65,6 +65,9 @@ fn the_deadline_cuts_what_does_not_end() {
     assert_eq!(rig.shutdown(Duration::from_millis(100)), Drained::Cut);
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert_eq!(client.rest(), b"ok");
+    let line = rig.log();
+    assert!(line.starts_with("at=error code=H24 desc=\"Forced close\" method=GET"), "{line}");
+    assert!(line.contains(" status= bytes= "), "{line}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::routes::WebState;
 
-use crate::rig::{Dyno, HOST, Reply, Rig, get, masked};
+use crate::rig::{Dyno, HOST, Reply, Rig, Setup, get, masked};
 
 /// Asserts a line's start and what follows `fwd=`.
 fn assert_line(line: &str, start: &str, end: &str) {
@@ -193,6 +193,55 @@ fn h28_the_client_falls_silent_in_its_request() {
     let line = rig.log();
     assert!(line.starts_with("at=warning code=H28 desc=\"Client Connection Idle\" method="));
     assert!(line.contains(" status=499 "));
+}
+
+#[test]
+fn h28_the_client_sends_or_reads_too_slowly_for_too_long() {
+    let mut setup = Setup::default();
+    setup.timeouts.slow_client = Duration::from_millis(300);
+    setup.limits.response_buffer = 64 * 1024;
+    let (rig, _dyno) = Rig::serving_with(setup, |wire| {
+        while let Some((head, _)) = wire.request() {
+            if head.starts_with("GET") {
+                let _ = wire.try_send("HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n");
+                let _ = wire.try_send(vec![b'x'; 30_000_000]);
+            } else {
+                wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
+    });
+    let post = |length: usize| {
+        let mut client = rig.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {length}\r\n\r\n"));
+        client
+    };
+    // A byte now and then, which is never silent for long, is too little.
+    let mut trickle = post(100);
+    let sent = (0..100).take_while(|_| {
+        std::thread::sleep(Duration::from_millis(25));
+        trickle.try_send("x").is_ok()
+    });
+    let sent = sent.count();
+    assert!((5..60).contains(&sent), "{sent}");
+    assert!(rig.log().starts_with("at=warning code=H28 "));
+    // At a good pace it may take longer than that.
+    let mut steady = post(40 * 4096);
+    for _ in 0..40 {
+        std::thread::sleep(Duration::from_millis(25));
+        steady.send([b'x'; 4096]);
+    }
+    assert_eq!(steady.reply().status, 200);
+    assert!(rig.log().contains(" status=200 "));
+    // A reader that takes a little now and then.
+    let mut reader = rig.client();
+    reader.send(get("/"));
+    let line = loop {
+        let _ = reader.exactly(256);
+        if let Some(line) = rig.log_within(Duration::from_millis(25)) {
+            break line;
+        }
+    };
+    assert!(line.starts_with("at=warning code=H28 "), "{line}");
 }
 
 #[test]

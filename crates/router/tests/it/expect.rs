@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::rig::{HOST, Rig, field};
+use crate::rig::{Dyno, HOST, Rig, field};
 
 fn expecting(value: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nExpect: {value}\r\nContent-Length: 5\r\n\r\n")
@@ -57,24 +57,54 @@ fn an_http_1_0_client_is_not_told_to_continue() {
     assert_eq!(rig.ask(&request).status, 200);
 }
 
-#[test]
-fn interim_answers_of_a_dyno_are_swallowed() {
-    let (rig, dyno) = Rig::serving(|wire| {
+/// A dyno that gives signs of life before each answer.
+fn lively() -> (Rig, Dyno) {
+    Rig::serving(|wire| {
         while wire.request().is_some() {
-            wire.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
+            wire.send(
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\
+                 Connection: x-mine\r\nX-Mine: 1\r\nContent-Length: 7\r\n\r\n",
+            );
             std::thread::sleep(Duration::from_millis(10));
             wire.send(
                 "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
             );
         }
-    });
+    })
+}
+
+#[test]
+fn early_hints_pass_and_a_continue_that_nobody_asked_for_does_not() {
+    let (rig, dyno) = lively();
     let mut client = rig.client();
     for _ in 0..2 {
         client.send(crate::rig::get("/"));
+        assert_eq!(client.head().unwrap(), "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
+        assert_eq!(client.head().unwrap(), "HTTP/1.1 102 Processing\r\n\r\n");
         let reply = client.reply();
         assert_eq!((reply.status, &*reply.text(), reply.field("link")), (200, "ok", None));
     }
     assert_eq!(dyno.connections(), 1);
+}
+
+#[test]
+fn an_http_1_0_client_gets_the_answer_alone() {
+    let (rig, _dyno) = lively();
+    let reply = rig.ask(&crate::rig::get("/").replace("HTTP/1.1", "HTTP/1.0"));
+    assert_eq!((reply.status, &*reply.text()), (200, "ok"));
+}
+
+#[test]
+fn a_dyno_that_only_gives_signs_of_life_is_cut_short() {
+    let (rig, _dyno) = Rig::serving(|wire| {
+        wire.request();
+        while wire.try_send("HTTP/1.1 103 Early Hints\r\n\r\n").is_ok() {}
+    });
+    let mut client = rig.client();
+    client.send(crate::rig::get("/"));
+    let all = String::from_utf8(client.rest()).unwrap();
+    assert_eq!(all.matches(" 103 ").count(), 32);
+    assert!(all.contains("HTTP/1.1 503 ") && rig.log().contains("code=H17"), "{all}");
 }
 
 #[test]

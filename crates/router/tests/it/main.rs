@@ -3,16 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
 mod admission;
+mod affinity;
 mod bodies;
+mod conformance;
 mod deploys;
 mod drain;
 mod errors;
 mod expect;
 mod headers;
+mod http2;
 mod keep_alive;
 mod limits;
 mod platform;
 mod rig;
+mod secure;
 mod slow;
 mod smuggling;
 mod tls;

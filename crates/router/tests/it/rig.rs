@@ -31,6 +31,7 @@ pub fn timeouts() -> Timeouts {
         dyno_keep_alive: Duration::from_secs(5),
         client_keep_alive: Duration::from_secs(5),
         request_head: Duration::from_millis(700),
+        slow_client: PATIENCE,
         linger: Duration::from_millis(500),
         log_flush: Duration::from_millis(5),
     }
@@ -405,6 +406,11 @@ impl Wire {
             && tcp.peek(&mut byte).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock);
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         quiet
+    }
+
+    /// Whether the start of something has come.
+    pub fn has_reply(&mut self) -> bool {
+        !self.is_quiet_for(Duration::from_millis(1))
     }
 
     /// What comes until nothing has come for `quiet`, or the stream ends.

@@ -2,84 +2,23 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 
-use router::{CertificateTable, Certificates, Handover, Tls};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use router::{Certificates, Handover, Tls};
+use rustls::{ClientConnection, StreamOwned};
 
-use crate::rig::{Dyno, HOST, PATIENCE, Rig, Setup, Stream, Wire, field, get};
+use crate::rig::{HOST, Setup, field, get};
+use crate::secure::Secure;
 
-impl Stream for StreamOwned<ClientConnection, TcpStream> {
-    fn half_close(&mut self) {
-        self.conn.send_close_notify();
-        self.flush().unwrap();
-    }
-}
-
-/// A router with a certificate for the app's host, and a client that trusts it.
-struct Secure {
-    rig: Rig,
-    client: Arc<ClientConfig>,
-    _dyno: Dyno,
-}
-
-fn certificate() -> (Certificates, ClientConfig) {
-    let made = rcgen::generate_simple_self_signed([HOST.to_owned()]).unwrap();
-    let certificate: CertificateDer<'static> = made.cert.der().clone();
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let key = router::certified_key(vec![certificate], key.into()).unwrap();
-    let server = Certificates::new(CertificateTable::new(key)).unwrap();
-    let client = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    (server, client)
-}
-
+/// A router whose dyno says in which scheme it was asked, and what else it was told.
 fn secure(wrap: fn(Certificates) -> Tls) -> Secure {
-    let (server, client) = certificate();
-    let setup = Setup { tls: wrap(server), ..Setup::default() };
-    let (rig, dyno) = Rig::serving_with(setup, |wire| {
+    Secure::serving(wrap, Setup::default(), |wire| {
         while let Some((head, body)) = wire.request() {
             let proto = field(&head, "x-forwarded-proto").unwrap();
             let length = proto.len() + body.len();
             wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{proto}"));
             wire.send(body);
         }
-    });
-    Secure { rig, client: Arc::new(client), _dyno: dyno }
-}
-
-impl Secure {
-    fn stream(&self) -> StreamOwned<ClientConnection, TcpStream> {
-        let name = ServerName::try_from(HOST).unwrap();
-        let connection = ClientConnection::new(self.client.clone(), name).unwrap();
-        let tcp = TcpStream::connect(self.rig.addr).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        StreamOwned::new(connection, tcp)
-    }
-
-    fn wire(&self) -> Wire {
-        Wire::over(self.stream())
-    }
-
-    fn rendezvous(&self) -> (String, UnixStream) {
-        match self.rig.handovers.lock().unwrap().blocking_recv().unwrap() {
-            Handover::Rendezvous { secret, stream, peer } => {
-                assert!(peer.ip().is_loopback());
-                stream.set_nonblocking(false).unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                (secret, stream)
-            }
-            Handover::Http { .. } => panic!("no rendezvous"),
-        }
-    }
+    })
 }
 
 #[test]

@@ -17,6 +17,7 @@ fn judged(head: &[u8]) -> Result<(Request, String), Refusal> {
     }
     let mut out = Vec::new();
     let request = read(head, &origin(), &mut Dice::new(), &mut out)?;
+    request.end_head(DynoConnections::Kept, Continuation::Router, &mut out);
     Ok((request, String::from_utf8_lossy(&out).into_owned()))
 }
 

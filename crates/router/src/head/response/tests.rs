@@ -12,6 +12,7 @@ fn request(verb: Verb, version: Version) -> Request {
         expects_continue: false,
         upgrades: false,
         afterwards: Afterwards::KeepAlive,
+        session: None,
         label: String::new(),
     }
 }
@@ -81,7 +82,7 @@ fn what_goes_on_has_one_framing() {
     let response = judged(&answer).expect("good");
     let mut out = Vec::new();
     let get = request(Verb::Idempotent, Version::Http11);
-    response.write(&get, Afterwards::Close, &mut out);
+    response.write(&get, Told { afterwards: Afterwards::Close, session: None }, &mut out);
     let text = String::from_utf8(out).expect("text");
     let expected = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: 1\r\nServer: Heroku\r\n\
                     Via: 1.1 heroku-router\r\nConnection: close\r\n\r\n";
