@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod http;
+pub mod leftovers;
 pub mod scenario;
 pub mod server;
 pub mod wait;

@@ -6,17 +6,21 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::client::Person;
+use crate::leftovers::Traces;
 use crate::wait;
 
-/// A running server. Dropping it stops the server and its dynos; the directory stays when the test
-/// fails, and its path is printed.
+/// What is stopped is gone from the machine within this time.
+const GONE: Duration = Duration::from_secs(10);
+
+/// A running server. Dropping it stops the server and its dynos, and fails the test when anything of
+/// them is left on the machine; the directory stays when the test fails, and its path is printed.
 pub struct Server {
     binary: PathBuf,
     dir: PathBuf,
@@ -24,6 +28,7 @@ pub struct Server {
     address: SocketAddr,
     token: String,
     settings: String,
+    traces: Option<Traces>,
 }
 
 impl Server {
@@ -53,9 +58,11 @@ impl Server {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: String::new(),
             settings: settings.to_owned(),
+            traces: None,
         };
         fs::create_dir(server.data_dir()).expect("the data directory");
         server.launch();
+        server.traces = Some(Traces::of(&server.data_dir()));
         server.token = fs::read_to_string(server.dir.join("token")).expect("the first token");
         server
     }
@@ -169,6 +176,18 @@ impl Server {
         fs::read_to_string(self.dir.join("server.log")).unwrap_or_default()
     }
 
+    /// What is left on the machine after everything was stopped; the kernel takes a moment.
+    fn left(&self) -> Vec<String> {
+        let until = Instant::now() + GONE;
+        loop {
+            let left = self.traces.as_ref().map(Traces::left).unwrap_or_default();
+            if left.is_empty() || Instant::now() > until {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     #[track_caller]
     fn launch(&mut self) {
         match self.try_launch(&[]) {
@@ -233,7 +252,9 @@ impl Drop for Server {
             .args(["admin", "stop-dynos", "--data-dir"])
             .arg(self.data_dir())
             .output();
-        if std::thread::panicking() {
+        let panicking = std::thread::panicking();
+        let left = if panicking { Vec::new() } else { self.left() };
+        if panicking || !left.is_empty() {
             #[allow(clippy::print_stderr, reason = "a failed test says where to look")]
             {
                 eprintln!("kept {} ({stopped:?})", self.dir.display());
@@ -241,5 +262,6 @@ impl Drop for Server {
         } else {
             let _best_effort = fs::remove_dir_all(&self.dir);
         }
+        assert!(left.is_empty(), "left on the machine: {left:#?}");
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use testkit::http::get;
 use testkit::{Person, Server, wait};
 
+use crate::pty::Terminal;
 use crate::small_app;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,6 +62,23 @@ fn a_release_without_room_for_old_and_new_replaces_one_by_one() {
     let logs = person.heroku(&["logs", "-a", "demo", "--num", "1500"]);
     let words = "The old dyno stops before the new one starts";
     assert_eq!(logs.matches(words).count(), 2, "{logs}");
+}
+
+#[test]
+fn a_one_off_that_does_not_fit_is_starting_and_its_client_is_told_why_it_waits() {
+    let (_server, person) = deployed(SMALL);
+    let _scaled = person.heroku(&["ps:scale", "web=2", "-a", "demo"]);
+    wait_for_ps(&person, &["web.1: up", "web.2: up"]);
+    let mut command = person.command(person.home(), "heroku");
+    command.args(["run", "--exit-code", "-a", "demo", "--", "echo ran$((1)); exit 5"]);
+    let mut terminal = Terminal::start(command, 24, 100);
+    terminal.expect("Waiting for memory: 512M needed, 64M free on this server");
+    let ps = person.heroku(&["ps", "-a", "demo"]);
+    let waits = ps.lines().any(|line| line.starts_with("run.") && line.contains(": starting"));
+    assert!(waits, "{ps}");
+    let _scaled = person.heroku(&["ps:scale", "web=1", "-a", "demo"]);
+    terminal.expect("ran1");
+    assert_eq!(terminal.end().0, Some(5));
 }
 
 #[test]

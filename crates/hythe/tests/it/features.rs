@@ -41,13 +41,15 @@ fn dynos_are_told_about_themselves_when_their_app_wants_that() {
     let ask = ["run", "-a", "demo", "--no-tty", "--", "env | grep ^HEROKU_ | sort; echo ."];
     assert_eq!(person.heroku(&ask).trim(), ".");
     let _on = person.heroku(&["labs:enable", "runtime-dyno-metadata", "-a", "demo"]);
+    assert_eq!(person.heroku(&ask).trim(), ".", "it begins with the next release");
+    let _set = person.heroku(&["config:set", "GREETING=ahoy", "-a", "demo"]);
     let commit = person.run(&dir, "git", &["rev-parse", "HEAD"]);
     let commit = String::from_utf8_lossy(&commit.stdout).trim().to_owned();
     let told = person.heroku(&ask);
     for line in [
         "HEROKU_APP_DEFAULT_DOMAIN_NAME=demo.localhost".to_owned(),
         "HEROKU_APP_NAME=demo".to_owned(),
-        "HEROKU_RELEASE_VERSION=v3".to_owned(),
+        "HEROKU_RELEASE_VERSION=v4".to_owned(),
         format!("HEROKU_SLUG_COMMIT={commit}"),
         format!("HEROKU_SLUG_DESCRIPTION=Deploy {}", &commit[..8]),
     ] {
@@ -56,6 +58,13 @@ fn dynos_are_told_about_themselves_when_their_app_wants_that() {
     for name in ["HEROKU_APP_ID=", "HEROKU_DYNO_ID=", "HEROKU_RELEASE_CREATED_AT=20"] {
         assert!(told.lines().any(|one| one.starts_with(name)), "no {name} in\n{told}");
     }
+    // A build is told of the release before its own.
+    let script =
+        r#"{"name":"small","version":"1.0.0","scripts":{"build":"env | grep ^HEROKU_REL"}}"#;
+    std::fs::write(dir.join("package.json"), script).expect("written");
+    person.commit_all(&dir);
+    let transcript = small_app::push(&server, &person, &dir);
+    assert!(transcript.contains("HEROKU_RELEASE_VERSION=v4"), "{transcript}");
 }
 
 #[test]

@@ -94,6 +94,10 @@ fn an_eco_app_sleeps_without_traffic_and_a_request_wakes_all_of_it() {
     server.kill();
     server.start_again();
     let _one_off = person.heroku(&["run", "-a", "demo", "--no-tty", "--", "true"]);
+    let inside = ["run:inside", "web.1", "-a", "demo", "--", "true"];
+    let refused = person.run(person.home(), "heroku", &inside);
+    let words = "Cannot run inside web.1: it sleeps, until a request to the app";
+    assert!(String::from_utf8_lossy(&refused.stderr).contains(words), "{refused:?}");
     assert_eq!(states(&server), ["web.1 idle", "worker.1 idle"], "only web traffic wakes it");
 
     let second = thread::scope(|scope| {
@@ -157,4 +161,19 @@ fn a_suspended_dyno_is_frozen_answers_at_once_and_sleeps_later() {
     });
     wait_for(&server, &["web.1 idle"]);
     assert_ne!(body(&server), second, "it was stopped in the end");
+}
+
+#[test]
+fn a_visitor_thaws_a_frozen_dyno() {
+    let (server, person) = deployed("[sleep]\nfreeze_after_seconds = 1\n");
+    let first = body(&server);
+    let path = "/apps/demo/features/dyno-suspend";
+    let _feature = api(&server, "PATCH", path, r#"{"enabled":true}"#);
+    wait_for(&server, &["web.1 idle"]);
+    let inside = ["run:inside", "web.1", "-a", "demo", "--", "echo in $DYNO"];
+    assert_eq!(person.heroku(&inside).trim(), "in web.1");
+    let lines = said(&person, "web.1");
+    assert!(has(&lines, &["Unidling", "State changed from idle to up"]), "{lines:#?}");
+    wait_for(&server, &["web.1 idle"]);
+    assert_eq!(body(&server), first, "the same process");
 }
