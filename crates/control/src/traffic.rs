@@ -1,7 +1,7 @@
 //! What the router saw of apps' requests: summed up, kept by minute and hour, and told.
 //!
-//! The router's threads report each second ([`Traffic::absorb`]); every ten seconds what was added is
-//! written ([`run`]), so a server that is killed loses the last eleven seconds of the history. While
+//! The router's threads report each second ([`Traffic::absorb`]); every five seconds what was added is
+//! written ([`run`]), so a server that is killed loses the last six seconds of the history. While
 //! the database cannot be written the sums wait in memory, and the router knows nothing of it.
 
 use std::collections::{HashMap, hash_map};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Control, Error, Result, access};
 
 /// What was added waits so long to be written.
-const FLUSH: Duration = Duration::from_secs(10);
+const FLUSH: Duration = Duration::from_secs(5);
 /// Old intervals are looked for so often.
 const FORGET: Duration = Duration::from_secs(10 * 60);
 /// Sums written in one transaction, so that no person waits long for the writer.

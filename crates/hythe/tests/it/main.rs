@@ -28,6 +28,7 @@ mod small_app;
 mod steps;
 mod survival;
 mod terminal;
+mod traffic;
 mod vanished;
 mod web;
 mod zero_downtime;
