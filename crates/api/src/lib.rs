@@ -41,6 +41,8 @@ pub fn router(state: ApiState) -> Router {
         .merge(resources::dynos::routes())
         .merge(resources::features::routes())
         .merge(resources::formation::routes())
+        .merge(resources::log_rules::routes())
+        .merge(resources::log_search::routes())
         .merge(resources::log_sessions::routes())
         .merge(resources::regions::routes())
         .merge(resources::releases::routes())

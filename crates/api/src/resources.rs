@@ -15,6 +15,8 @@ pub mod dyno_sizes;
 pub mod dynos;
 pub mod features;
 pub mod formation;
+pub mod log_rules;
+pub mod log_search;
 pub mod log_sessions;
 pub mod regions;
 pub mod releases;

@@ -11,8 +11,8 @@ use crate::screen::Screen;
 use crate::session::Session;
 use crate::topics::features::{Enabled, Shelf};
 use crate::topics::{
-    apps, auth, boot_timeout, config, domains, features, git, inside, logs, maintenance, metrics,
-    ps, releases, run,
+    apps, auth, boot_timeout, config, domains, features, git, inside, log_alerts, log_search, logs,
+    maintenance, metrics, ps, releases, run,
 };
 
 /// The client of Hythe: apps, dynos, config, releases and logs of any server
@@ -121,6 +121,24 @@ enum Command {
     /// Display recent log output
     #[command(name = "logs")]
     Logs(logs::Logs),
+    /// List who is told of which log lines
+    #[command(name = "logs:alerts")]
+    LogsAlerts(log_alerts::List),
+    /// Tell somebody when certain lines are logged
+    #[command(name = "logs:alerts:add")]
+    LogsAlertsAdd(log_alerts::Add),
+    /// Remove a log alert
+    #[command(name = "logs:alerts:remove")]
+    LogsAlertsRemove(log_alerts::Named),
+    /// Send a test message of a log alert
+    #[command(name = "logs:alerts:test")]
+    LogsAlertsTest(log_alerts::Named),
+    /// Show how much of the log is kept, and what was lost or altered
+    #[command(name = "logs:info")]
+    LogsInfo(log_search::Info),
+    /// Look for lines in all that is kept of the log
+    #[command(name = "logs:search")]
+    LogsSearch(log_search::Search),
     /// Display the current maintenance status of an app
     #[command(name = "maintenance")]
     Maintenance(maintenance::Only),
@@ -220,6 +238,12 @@ impl Command {
             Self::GitCredentials(args) => args.run(session),
             Self::GitRemote(args) => args.run(session),
             Self::Logs(args) => args.run(session),
+            Self::LogsAlerts(args) => args.run(session),
+            Self::LogsAlertsAdd(args) => args.run(session),
+            Self::LogsAlertsRemove(args) => args.remove(session),
+            Self::LogsAlertsTest(args) => args.test(session),
+            Self::LogsInfo(args) => args.run(session),
+            Self::LogsSearch(args) => args.run(session),
             Self::Maintenance(args) => args.show(session),
             Self::MaintenanceOn(args) => args.set(session, maintenance::Mode::On),
             Self::MaintenanceOff(args) => args.set(session, maintenance::Mode::Off),
@@ -264,6 +288,10 @@ mod tests {
             "hythe releases:rollback",
             "hythe metrics -a demo --step hour --from 2026-01-02T03:04:05Z",
             "hythe logs --tail -n 20 --ps web.1 --source app",
+            "hythe logs:search timeout -healthcheck -a demo --since 2h -n 20",
+            "hythe logs:search --request-id 1-2-3 --dyno !web",
+            "hythe logs:alerts:add out of memory --url https://example.com/hook --every 10",
+            "hythe logs:alerts:add --regex ^E[0-9]+ --email ada@example.com",
             "hythe run -a demo -- bash -c true",
             "hythe run -a demo rake db:migrate --trace",
             "hythe destroy demo --confirm demo",

@@ -8,6 +8,8 @@ pub(crate) mod domains;
 pub(crate) mod features;
 pub(crate) mod git;
 pub(crate) mod inside;
+pub(crate) mod log_alerts;
+pub(crate) mod log_search;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
 pub(crate) mod metrics;

@@ -183,3 +183,85 @@ pub(crate) struct LogQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
+
+/// A part of what a log search found, the newest first.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FoundLines {
+    pub lines: Vec<FoundLine>,
+    /// Where the next search goes on.
+    #[serde(default)]
+    pub next: Option<String>,
+    #[serde(default)]
+    pub damaged: u64,
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// A line that was found.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FoundLine {
+    pub created_at: String,
+    pub source: String,
+    pub dyno: String,
+    pub message: String,
+}
+
+/// How an app's log is kept.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogStatus {
+    pub memory: LogMemory,
+    pub disk: LogDisk,
+    pub replaced: u64,
+    pub cut: u64,
+}
+
+/// What is in memory of a log.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogMemory {
+    pub lines: u64,
+    pub bytes: u64,
+}
+
+/// What is on disk of a log.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogDisk {
+    pub bytes: u64,
+    pub unkept: u64,
+    #[serde(default)]
+    pub kept_since: Option<String>,
+    #[serde(default)]
+    pub cut_until: Option<String>,
+}
+
+/// Who is told of which lines.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogAlert {
+    pub name: String,
+    #[serde(default)]
+    pub words: Option<String>,
+    #[serde(default)]
+    pub regex: Option<String>,
+    #[serde(default)]
+    pub dyno: Option<String>,
+    #[serde(default)]
+    pub source: Option<String>,
+    #[serde(default)]
+    pub email: Option<String>,
+    #[serde(default)]
+    pub url: Option<String>,
+    #[serde(default)]
+    pub secret: Option<String>,
+    pub every_seconds: u64,
+    #[serde(default)]
+    pub status: Option<LogAlertStatus>,
+}
+
+/// How a log alert fares.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogAlertStatus {
+    pub matched: u64,
+    #[serde(default)]
+    pub last_sent_at: Option<String>,
+    #[serde(default)]
+    pub last_error: Option<String>,
+}

@@ -32,8 +32,8 @@ pub mod settings;
 pub mod slug_uploads;
 pub mod slugs;
 pub mod sources;
-pub mod traffic;
 pub mod telemetry_drains;
+pub mod traffic;
 pub mod visits;
 
 mod access;

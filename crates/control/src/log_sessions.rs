@@ -10,8 +10,8 @@ use crate::{Control, Error, Resource, Result, access};
 /// A session's URL must be opened within this time (Heroku: five minutes).
 pub const LIFE: Duration = Duration::from_secs(300);
 
-/// No session gets more lines of history.
-pub const MAX_LINES: u32 = 1500;
+/// No session gets more lines of history; a search does (Heroku: 1,500).
+pub const MAX_LINES: u32 = 10_000;
 
 /// What a reader asks to see.
 #[derive(Clone, Debug, Default)]

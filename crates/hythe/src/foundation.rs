@@ -163,6 +163,14 @@ pub fn open_existing(settings: &Settings) -> anyhow::Result<Control> {
     open(settings, &public(settings)?, sink)
 }
 
+/// Configuration of drains.
+pub fn drains_config(_settings: &Settings) -> logplex::drains::Config {
+    logplex::drains::Config::new(|socket| {
+        let sandbox::tcp::Transit { unacknowledged, window } = sandbox::tcp::transit(socket)?;
+        Ok(logplex::drains::Transit { unacknowledged, window })
+    })
+}
+
 /// Configuration of the dyno manager. Claims this server's block of addresses and ids for as long
 /// as the process lives, and prepares the host's network for its dynos.
 ///

@@ -100,6 +100,12 @@ fn start_logs(
 ) -> anyhow::Result<Logplex> {
     let config = logplex::Config {
         directory: Some(settings.data_dir.join("logs")),
+        keep_for: settings.logs.keep_for,
+        disk: logplex::DiskConfig {
+            bytes_per_app: settings.logs.app_bytes,
+            bytes_overall: settings.logs.total_bytes,
+            ..logplex::DiskConfig::default()
+        },
         ..logplex::Config::default()
     };
     logplex::start(lines, lost, config).context("start Logplex")
@@ -145,6 +151,7 @@ impl House {
         tasks.spawn(wake_apps(dynos.clone(), asleep));
         let git = start_git(foundation, &tasks, &stop)?;
         start_jobs(foundation, &dynos, &tasks, &stop);
+        start_log_rules(foundation, &logs, &tasks, &stop)?;
         tasks.spawn(gap::forget_destroyed(foundation.control.clone(), logs.clone(), stop.clone()));
 
         let api_config = foundation.api_config()?;
@@ -286,6 +293,22 @@ fn start_git(
         }
     });
     Ok(state)
+}
+
+/// Starts the rules that tell somebody of log lines.
+fn start_log_rules(
+    foundation: &Foundation,
+    logs: &Logplex,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let (publisher, wanted) = watch::channel(Arc::default());
+    let control = foundation.control.clone();
+    tasks.spawn(control::log_rules::publish(control, publisher, stop.clone()));
+    let doors = foundation::drains_config(&foundation.settings);
+    let config = logplex::rules::Config::new(doors, foundation.settings.mail.clone());
+    logs.start_rules(wanted, config, tasks, stop.clone()).context("start the log rules")?;
+    Ok(())
 }
 
 fn start_jobs(

@@ -1,5 +1,6 @@
 //! The server's settings: flags over environment over the settings file over defaults, read once.
 
+mod logs;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 use crate::{capacity, environment, programs};
 
+pub use logs::{LogsFile, LogsKept, MailFile};
 pub use tls::{AcmeFile, TlsFiles, TlsSettings};
 
 /// Flags of `hythe server`.
@@ -66,6 +68,8 @@ struct File {
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     acme: AcmeFile,
+    logs: LogsFile,
+    mail: Option<MailFile>,
     sleep: SleepFile,
     build: BuildFile,
     /// By name, such as `standard-1x`.
@@ -136,6 +140,10 @@ pub struct Settings {
     pub slugs_per_app: u32,
     /// Certificates.
     pub tls: TlsSettings,
+    /// How much is kept of logs.
+    pub logs: LogsKept,
+    /// The mail server for log alerts.
+    pub mail: Option<logplex::rules::Mail>,
     /// When dynos without traffic rest.
     pub sleep: Sleep,
     /// What each dyno size grants.
@@ -216,6 +224,8 @@ impl Settings {
             metrics_seconds: file.metrics_seconds.unwrap_or(20),
             memory_mib: file.memory_mib,
             memory_overcommit: overcommit(file.memory_overcommit)?,
+            logs: file.logs.read()?,
+            mail: file.mail.map(|mail| mail.read(&domain)).transpose()?,
             tls: TlsSettings::read(file.tls_certificate, file.tls_key, file.acme, &domain)?,
             slugs_per_app: slugs_per_app(file.slugs_per_app)?,
             sleep: Sleep {

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use model::drain::Drain;
 use model::log::Lost;
-use model::{AppId, LogEntry, LogRule, LogSink, Timestamp};
+use model::{AppId, LogEntry, LogRule, LogRuleId, LogSink, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +17,7 @@ use crate::disk::{Disk, Writer};
 use crate::drains::{self, AuthoritiesError, Drains};
 use crate::intake::Intake;
 use crate::query::Query;
-use crate::rules::{self, Rules};
+use crate::rules::{self, RuleStatus, Rules};
 use crate::search::{Search, Searching};
 use crate::session::Session;
 use crate::streams::{Status, Streams};
@@ -113,6 +113,23 @@ impl Logplex {
         let rules = rules::start(self.streams.clone(), wanted, config, tasks, stop)?;
         self.streams.watch(rules.clone());
         Ok(rules)
+    }
+
+    /// How a rule fares; `None` when it is not at work (yet).
+    #[must_use]
+    pub fn rule_status(&self, rule: LogRuleId) -> Option<RuleStatus> {
+        self.streams.rules()?.status(rule)
+    }
+
+    /// Sends a rule's message of one made-up line at once.
+    ///
+    /// # Errors
+    /// Why it did not arrive, for the person who asked.
+    pub async fn test_rule(&self, rule: LogRuleId) -> Result<(), String> {
+        match self.streams.rules() {
+            Some(rules) => rules.test(rule).await,
+            None => Err("no rules are at work".to_owned()),
+        }
     }
 
     /// What is known about an app's log. Reads directories, so it may block for a moment.

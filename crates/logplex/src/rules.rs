@@ -100,7 +100,7 @@ impl Rules {
     /// Why it did not arrive, for the person who asked.
     pub async fn test(&self, rule: LogRuleId) -> Result<(), String> {
         let Some(armed) = self.find(rule) else {
-            return Err("The rule is not at work yet.".to_owned());
+            return Err("it is not at work yet".to_owned());
         };
         let outcome = self.shared.office.send(&armed.rule, &Message::test()).await;
         armed.tested(&outcome);

@@ -196,6 +196,11 @@ impl Streams {
         let _set_before = self.rules.set(rules);
     }
 
+    /// The rules at work.
+    pub fn rules(&self) -> Option<&Rules> {
+        self.rules.get()
+    }
+
     fn segments(&self, app: AppId) -> Option<Segments> {
         self.disk.directory().map(|directory| Segments::new(directory, app))
     }

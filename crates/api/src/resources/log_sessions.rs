@@ -62,7 +62,8 @@ async fn create(
     Ok((StatusCode::CREATED, Json(body)))
 }
 
-fn source(name: &str) -> Result<Source> {
+/// What a person calls a source.
+pub(super) fn source(name: &str) -> Result<Source> {
     let found = [Source::App, Source::Heroku].into_iter().find(|source| source.as_str() == name);
     let refused = || ApiError::invalid(format!("Invalid source `{name}`. Use app or heroku."));
     found.ok_or_else(refused)

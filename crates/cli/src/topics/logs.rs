@@ -110,7 +110,7 @@ fn print(screen: &Screen, mut events: Events<impl Read>, last: &mut Option<Strin
 }
 
 /// Colours everything up to `app[web.1]:`, one colour for each process type.
-fn colored(screen: &Screen, line: &str) -> String {
+pub(crate) fn colored(screen: &Screen, line: &str) -> String {
     let Some(end) = line.find("]:").map(|at| at + 2) else { return line.to_owned() };
     let (head, body) = line.split_at(end);
     let Some((_, process)) = head.rsplit_once('[') else { return line.to_owned() };

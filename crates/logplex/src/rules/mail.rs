@@ -48,6 +48,14 @@ pub fn check_address(address: &str) -> Result<(), String> {
 }
 
 impl Mail {
+    /// Says what is wrong with its own address.
+    ///
+    /// # Errors
+    /// The text for the operator.
+    pub fn check(&self) -> Result<(), String> {
+        mailbox(&self.from).map(drop)
+    }
+
     /// Sends one message.
     pub(super) async fn send(
         &self,
@@ -68,9 +76,6 @@ impl Mail {
     }
 
     fn message(&self, to: &str, subject: String, text: String) -> Result<Message, String> {
-        let mailbox = |text: &str| {
-            text.parse::<Mailbox>().map_err(|error| format!("`{text}` is no mail address: {error}"))
-        };
         let message = Message::builder()
             .from(mailbox(&self.from)?)
             .to(mailbox(to)?)
@@ -97,6 +102,10 @@ impl Mail {
         }
         Ok(builder.build())
     }
+}
+
+fn mailbox(text: &str) -> Result<Mailbox, String> {
+    text.parse().map_err(|error| format!("`{text}` is no mail address: {error}"))
 }
 
 /// An error with its causes.
