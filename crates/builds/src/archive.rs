@@ -67,6 +67,9 @@ pub enum ArchiveError {
     /// Over the limit on entries.
     #[error("the source holds more than {0} files")]
     Entries(u64),
+    /// A slug without an app.
+    #[error("the slug has no directory ./app, which holds the app")]
+    NoApp,
     /// The disk failed.
     #[error("writing {0:?} of the source failed")]
     Write(PathBuf, #[source] io::Error),
@@ -78,6 +81,25 @@ pub enum ArchiveError {
 /// # Errors
 /// Names the first entry refused. The tree is then half written and must be thrown away.
 pub fn unpack(archive: &Path, tree: &Path, limits: Limits) -> Result<(), ArchiveError> {
+    extract(archive, tree, limits)?;
+    hoist(tree)
+        .and_then(|()| own(tree))
+        .map_err(|source| ArchiveError::Write(PathBuf::from("."), source))
+}
+
+/// Unpacks a slug's tar.gz into the empty directory `tree`, and answers where its app is: all of a
+/// slug is in `./app`, and what lies beside it does not count (Heroku, "Creating slugs from scratch").
+///
+/// # Errors
+/// As [`unpack`]; and when there is no app.
+pub fn unpack_slug(archive: &Path, tree: &Path, limits: Limits) -> Result<PathBuf, ArchiveError> {
+    extract(archive, tree, limits)?;
+    let app = tree.join("app");
+    let is_dir = fs::symlink_metadata(&app).is_ok_and(|found| found.is_dir());
+    if is_dir { Ok(app) } else { Err(ArchiveError::NoApp) }
+}
+
+fn extract(archive: &Path, tree: &Path, limits: Limits) -> Result<(), ArchiveError> {
     let file = File::open(archive).map_err(ArchiveError::Format)?;
     // Headers, padding and long names come on top of file content.
     let ceiling = limits.bytes.saturating_add(limits.entries.saturating_mul(2048));
@@ -98,9 +120,7 @@ pub fn unpack(archive: &Path, tree: &Path, limits: Limits) -> Result<(), Archive
     if tar.into_inner().limit() == 0 {
         return Err(ArchiveError::Bytes(limits.bytes));
     }
-    hoist(tree.root)
-        .and_then(|()| own(tree.root))
-        .map_err(|source| ArchiveError::Write(PathBuf::from("."), source))
+    Ok(())
 }
 
 /// The names of one entry, as bytes: extended headers are already applied.

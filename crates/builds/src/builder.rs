@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::Keys;
 use crate::config::Config;
-use crate::{buildpacks, job, workspace};
+use crate::{buildpacks, job, uploads, workspace};
 
 /// After a fault of the database the runner waits so long before it looks again.
 const BACK_OFF: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ pub async fn run(builder: Builder, cancel: CancellationToken) -> Result<(), Star
     let house = Arc::new(House { control, dynos, config, buildpacks, keys, cancel });
     // Builds need not wait for it: each has a directory of its own.
     let clearing = house.cancel.run_until_cancelled(workspace::clear(&house.config, left));
-    tokio::join!(clearing, claim_and_run(&house));
+    tokio::join!(clearing, claim_and_run(&house), uploads::run(&house));
     Ok(())
 }
 

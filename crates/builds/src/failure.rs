@@ -103,6 +103,17 @@ impl Failure {
         move |source| Self::Internal { attempt, source: source.into() }
     }
 
+    /// What went wrong, for people, in one sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Internal { .. } => {
+                "The platform failed, not the app; its log says how. Please try again.".to_owned()
+            }
+            other => format!("{}.", sentence(&other.to_string())),
+        }
+    }
+
     /// The last lines of the transcript.
     #[must_use]
     pub fn transcript(&self) -> String {

@@ -31,6 +31,7 @@ mod sizes;
 mod slug;
 mod slugignore;
 mod transcript;
+mod uploads;
 mod workspace;
 
 pub use builder::{Builder, StartError, run};

@@ -44,7 +44,8 @@ pub async fn create(
     let who = who.clone();
     let process_types = typed(new.process_types)?;
     let checksum = new.checksum.as_deref().map(hash).transpose()?;
-    if let Some(stack) = new.stack.as_ref().filter(|stack| !control.settings.stacks.contains(stack)) {
+    if let Some(stack) = new.stack.as_ref().filter(|stack| !control.settings.stacks.contains(stack))
+    {
         return Err(Error::Invalid(format!("There is no stack {stack} here.")));
     }
     control
@@ -71,12 +72,7 @@ pub async fn create(
 ///
 /// # Errors
 /// When the app is not found, there is no such one, or the database fails.
-pub async fn info(
-    control: &Control,
-    who: &Account,
-    app: AppId,
-    id: SlugId,
-) -> Result<SlugUpload> {
+pub async fn info(control: &Control, who: &Account, app: AppId, id: SlugId) -> Result<SlugUpload> {
     let who = who.clone();
     control
         .read(move |db| {
@@ -92,11 +88,7 @@ pub async fn info(
 /// # Errors
 /// When none is announced or it has its archive, when the bytes are too many or not those announced,
 /// or storing fails.
-pub async fn upload(
-    control: &Control,
-    id: SlugId,
-    archive: impl AsyncRead + Unpin,
-) -> Result<()> {
+pub async fn upload(control: &Control, id: SlugId, archive: impl AsyncRead + Unpin) -> Result<()> {
     let announced = control.read(move |db| Ok(slug_uploads::find(db, id)?)).await?;
     let announced = announced.ok_or(Error::NotFound(Resource::Slug))?;
     let filled = || Error::Conflict("This slug was uploaded already.".to_owned());
@@ -106,7 +98,9 @@ pub async fn upload(
     let blob = control.blobs.put(archive, MAX_BYTES).await?;
     if let Some(wanted) = announced.checksum.filter(|wanted| *wanted != blob.name) {
         let found = &blob.name;
-        let text = format!("The checksum does not match. Expected: SHA256:{wanted} Actual: SHA256:{found}");
+        let text = format!(
+            "The checksum does not match. Expected: SHA256:{wanted} Actual: SHA256:{found}"
+        );
         return Err(Error::Invalid(text));
     }
     let was_empty = control
@@ -167,28 +161,29 @@ pub async fn fail(control: &Control, id: SlugId, why: String) -> Result<()> {
         .await
 }
 
-/// Waits until an announced slug is one. For an id that was never announced it does nothing.
+/// Waits until an announced slug of an app is one. For an id that was never announced it does nothing.
 ///
 /// # Errors
 /// When nothing was uploaded, the archive cannot be a slug, packing takes longer than a request may
 /// wait, or the database fails.
-pub async fn packed(control: &Control, id: SlugId) -> Result<()> {
+pub async fn packed(control: &Control, app: AppId, id: SlugId) -> Result<()> {
     let late = |_| {
         let text = "The slug is still being packed. Try again in a moment.";
         Error::Unavailable(text.to_owned())
     };
-    tokio::time::timeout(PATIENCE, wait_packed(control, id)).await.map_err(late)?
+    tokio::time::timeout(PATIENCE, wait_packed(control, app, id)).await.map_err(late)?
 }
 
-async fn wait_packed(control: &Control, id: SlugId) -> Result<()> {
+async fn wait_packed(control: &Control, app: AppId, id: SlugId) -> Result<()> {
     let mut poked = control.store.subscribe(Poke::Builds);
     loop {
         let found = control.read(move |db| Ok(slug_uploads::find(db, id)?)).await?;
-        match found.map(|upload| upload.state) {
+        match found.filter(|upload| upload.app == app).map(|upload| upload.state) {
             None => return Ok(()),
             Some(UploadState::Uploaded(_)) => {}
             Some(UploadState::Awaited) => {
-                let text = "Nothing was uploaded for that slug yet: PUT its archive to its blob's URL.";
+                let text =
+                    "Nothing was uploaded for that slug yet: PUT its archive to its blob's URL.";
                 return Err(Error::Invalid(text.to_owned()));
             }
             Some(UploadState::Failed(why)) => return Err(Error::Invalid(why)),
@@ -204,7 +199,9 @@ fn typed(types: BTreeMap<String, String>) -> Result<BTreeMap<ProcessType, String
     let one = |(name, command): (String, String)| {
         let is_good = !command.trim().is_empty() && command.len() <= MAX_COMMAND;
         if !is_good || command.contains('\0') {
-            return Err(Error::Invalid(format!("The command of process type {name} is not usable.")));
+            return Err(Error::Invalid(format!(
+                "The command of process type {name} is not usable."
+            )));
         }
         Ok((name.parse()?, command))
     };
@@ -213,7 +210,8 @@ fn typed(types: BTreeMap<String, String>) -> Result<BTreeMap<ProcessType, String
 
 fn hash(checksum: &str) -> Result<String> {
     let hex = checksum.strip_prefix("SHA256:").map(str::to_ascii_lowercase);
-    let is_hash = |hex: &String| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hash =
+        |hex: &String| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     let refused = || Error::Invalid("Checksum must be `SHA256:` and 64 hex digits.".to_owned());
     hex.filter(is_hash).ok_or_else(refused)
 }

@@ -123,6 +123,8 @@ async fn create(
         }
         (None, Some(slug)) => {
             let slug = slug.parse().map_err(|_| ApiError::not_found("slug"))?;
+            // One that was just uploaded may still be on its way to be a slug.
+            control::slug_uploads::packed(control, app.id, slug).await?;
             releases::create(control, account, app.id, slug, new.description).await?
         }
         _ => return Err(ApiError::invalid("Say either `release` (to go back to) or `slug`.")),

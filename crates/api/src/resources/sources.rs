@@ -102,7 +102,7 @@ async fn upload(
 }
 
 /// The body's bytes; a sender that is silent for too long is taken for gone.
-fn impatient(body: HttpBody) -> impl Stream<Item = io::Result<Bytes>> {
+pub fn impatient(body: HttpBody) -> impl Stream<Item = io::Result<Bytes>> {
     stream::unfold(Some(body.into_data_stream()), |chunks| async move {
         let mut chunks = chunks?;
         match tokio::time::timeout(SILENCE, chunks.next()).await {

@@ -149,6 +149,16 @@ async fn deploy(platform: &Platform) {
     let slug = platform.good("GET", &format!("/apps/demo/slugs/{slug}"), Value::Null).await;
     assert_eq!(slug["process_types"], json!({"web": "run", "worker": "work"}));
 
+    let new = json!({"process_types": {"web": "run"}, "commit": "409cdef5"});
+    let slug = platform.good("POST", "/apps/demo/slugs", new).await;
+    assert_eq!(slug["blob"]["method"], "PUT");
+    let path = format!("/apps/demo/slugs/{}", slug["id"].as_str().expect("an id"));
+    let release = json!({"slug": slug["id"]});
+    let early = platform.ask("POST", "/apps/demo/releases", release).await;
+    assert_eq!(early.error(), "422 invalid_params", "nothing is uploaded yet");
+    platform.upload(slug["blob"]["url"].as_str().expect("a URL"), "an archive").await;
+    assert_eq!(platform.good("GET", &path, Value::Null).await["size"], Value::Null);
+
     let second = platform.good("POST", "/apps/demo/builds", build).await;
     let path = format!("/apps/demo/builds/{}", second["id"].as_str().expect("an id"));
     let cancelled = platform.good("DELETE", &path, Value::Null).await;

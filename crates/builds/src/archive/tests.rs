@@ -289,3 +289,25 @@ fn pax_bytes(key: &[u8], value: &[u8]) -> Vec<u8> {
     }
     [length.to_string().as_bytes(), &body].concat()
 }
+
+fn slug_of(archive: Archive) -> (tempfile::TempDir, Result<PathBuf, ArchiveError>) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (file, tree) = (dir.path().join("slug.tgz"), dir.path().join("tree"));
+    fs::write(&file, archive.bytes()).expect("written");
+    fs::create_dir(&tree).expect("made");
+    let app = unpack_slug(&file, &tree, DEFAULT_LIMITS);
+    (dir, app)
+}
+
+#[test]
+fn a_slugs_app_is_what_lies_in_its_directory_app() {
+    let archive = Archive::new().dir("./app/").file("./app/a", "1").file("./beside", "2");
+    let (_dir, app) = slug_of(archive);
+    let app = app.expect("unpacked");
+    assert_eq!(fs::read_to_string(app.join("a")).expect("there"), "1");
+    assert!(!app.join("beside").exists());
+    for without in [Archive::new().file("a", "1"), Archive::new().symlink("app", "/etc")] {
+        let (_dir, refused) = slug_of(without);
+        assert!(matches!(refused, Err(ArchiveError::NoApp)));
+    }
+}

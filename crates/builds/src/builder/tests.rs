@@ -372,3 +372,33 @@ fn image_path(lab: &Lab, name: &str) -> String {
 async fn program_says(program: &str, arguments: &[&str]) -> String {
     crate::program::run(Path::new(program), arguments).await.expect("runs")
 }
+
+#[tokio::test]
+async fn an_uploaded_slug_becomes_one_that_can_be_released() {
+    use control::slug_uploads::{self, NewUpload};
+    let lab = Lab::new().await;
+    lab.run(lab.config());
+    let announce = || {
+        let process_types = [("web".to_owned(), "sh run.sh".to_owned())].into();
+        let (checksum, commit, stack) = (None, None, None);
+        let new = NewUpload { process_types, checksum, commit, buildpack_description: None, stack };
+        slug_uploads::create(&lab.control, &lab.who, lab.app.id, new)
+    };
+    let good = announce().await.expect("announced");
+    let bytes = archive(&[("app/run.sh", "x"), ("beside", "y")]);
+    slug_uploads::upload(&lab.control, good.id, bytes.as_slice()).await.expect("uploaded");
+    slug_uploads::packed(&lab.control, lab.app.id, good.id).await.expect("packed");
+    let slug = control::slugs::info(&lab.control, &lab.who, lab.app.id, good.id).await;
+    let image = lab.control.blobs.path(&slug.expect("a slug").blob).expect("there");
+    let listed = program_says("/usr/bin/unsquashfs", &["-lc", &image.display().to_string()]).await;
+    assert!(listed.contains("run.sh") && !listed.contains("beside"), "{listed}");
+    let bad = announce().await.expect("announced");
+    slug_uploads::upload(&lab.control, bad.id, &b"no archive"[..]).await.expect("uploaded");
+    let why = slug_uploads::packed(&lab.control, lab.app.id, bad.id)
+        .await
+        .expect_err("refused")
+        .to_string();
+    assert_eq!(why, "The source is not a readable tar.gz archive.");
+    let left = std::fs::read_dir(lab.config().work_dir).expect("listed").count();
+    assert_eq!(left, 0, "nothing is left of the work");
+}

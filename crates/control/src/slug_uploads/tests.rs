@@ -19,7 +19,7 @@ async fn an_announced_slug_is_uploaded_once_packed_and_released() {
     let lab = Lab::new().await;
     let app = lab.app("demo").await;
     let made = create(&lab.control, &lab.who, app.id, new(None)).await.expect("announced");
-    let early = packed(&lab.control, made.id).await.expect_err("nothing there");
+    let early = packed(&lab.control, app.id, made.id).await.expect_err("nothing there");
     assert!(early.to_string().starts_with("Nothing was uploaded"), "{early}");
     upload(&lab.control, made.id, &b"archive"[..]).await.expect("uploaded");
     let again = upload(&lab.control, made.id, &b"other"[..]).await.expect_err("refused");
@@ -31,7 +31,7 @@ async fn an_announced_slug_is_uploaded_once_packed_and_released() {
         tokio::task::yield_now().await;
         succeed(&lab.control, made.id, image).await
     };
-    let (waited, done) = tokio::join!(packed(&lab.control, made.id), pack);
+    let (waited, done) = tokio::join!(packed(&lab.control, app.id, made.id), pack);
     waited.and(done).expect("packed");
     let release = releases::create(&lab.control, &lab.who, app.id, made.id, None).await;
     assert_eq!(release.expect("released").description, "Deploy 409cdef5");
@@ -52,6 +52,6 @@ async fn a_checksum_is_demanded_and_what_cannot_be_a_slug_says_why() {
     let other = create(&lab.control, &lab.who, app.id, new(None)).await.expect("announced");
     upload(&lab.control, other.id, &b"archive"[..]).await.expect("uploaded");
     fail(&lab.control, other.id, "No archive.".to_owned()).await.expect("noted");
-    let why = packed(&lab.control, other.id).await.expect_err("failed");
+    let why = packed(&lab.control, app.id, other.id).await.expect_err("failed");
     assert_eq!(why.to_string(), "No archive.");
 }

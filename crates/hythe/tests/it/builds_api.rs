@@ -159,3 +159,23 @@ fn a_source_that_cannot_be_built_fails_and_says_why() {
     let elsewhere = json!({"source_blob": {"url": "http://localhost:1/app.tgz"}});
     client.call("POST", "/apps/demo/builds", &elsewhere, 422);
 }
+
+#[test]
+fn a_slug_made_elsewhere_is_uploaded_released_and_serves() {
+    let client = Client::new();
+    let script = "require('http').createServer((q, s) => s.end('packed')).listen(process.env.PORT)";
+    let archive = client.archive(&[("app/s.js", script), ("beside", "is not part of it")]);
+    let new = json!({"process_types": {"web": "node s.js"}, "commit": "409cdef5a1b2"});
+    let slug = client.call("POST", "/apps/demo/slugs", &new, 201);
+    let release = json!({"slug": slug["id"]});
+    client.call("POST", "/apps/demo/releases", &release, 422);
+    assert_eq!(slug["blob"]["method"], "PUT");
+    let url = slug["blob"]["url"].as_str().expect("a URL");
+    assert_eq!(client.put(url, &archive).status, 200);
+    assert_eq!(client.put(url, &archive).status, 409);
+    let release = client.call("POST", "/apps/demo/releases", &release, 201);
+    assert_eq!(release["description"], "Deploy 409cdef5");
+    assert_eq!(small_app::answer(&client.server), "packed");
+    let run = ["run", "--exit-code", "-a", "demo", "--", "ls"];
+    assert_eq!(client.person.heroku(&run).trim(), "s.js");
+}
