@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::{AppId, Timestamp};
 
@@ -49,6 +49,7 @@ pub struct LogSink {
     queue: SyncSender<Vec<LogEntry>>,
     lost: Arc<Lost>,
     sent: Arc<AtomicU64>,
+    heir: Arc<OnceLock<LogSink>>,
 }
 
 /// Lines dropped on the way in, per app, since they were last taken.
@@ -115,7 +116,8 @@ impl LogSink {
     pub fn channel(batches: usize) -> (Self, Receiver<Vec<LogEntry>>, Arc<Lost>) {
         let (queue, receiver) = sync_channel(batches);
         let lost = Arc::new(Lost::default());
-        (Self { queue, lost: lost.clone(), sent: Arc::default() }, receiver, lost)
+        let sink = Self { queue, lost: lost.clone(), sent: Arc::default(), heir: Arc::default() };
+        (sink, receiver, lost)
     }
 
     /// Hands over lines, in order. Never blocks.
@@ -124,13 +126,19 @@ impl LogSink {
             return;
         }
         self.sent.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
-            self.queue.try_send(batch)
-        {
-            self.lost.add(&batch);
-            // Logplex may just have emptied the queue and looked at the counts before these.
-            self.wake();
-        }
+        let batch = match (self.queue.try_send(batch), self.heir.get()) {
+            (Ok(()), _) => return,
+            (Err(TrySendError::Disconnected(batch)), Some(heir)) => return heir.send(batch),
+            (Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)), _) => batch,
+        };
+        self.lost.add(&batch);
+        // Logplex may just have emptied the queue and looked at the counts before these.
+        self.wake();
+    }
+
+    /// When Logplex has ended, lines go to `heir`. Only the first heir counts.
+    pub fn bequeath(&self, heir: Self) {
+        let _ = self.heir.set(heir);
     }
 
     /// Counts lines that were altered before they are handed over.

@@ -87,6 +87,8 @@ pub struct Timeouts {
     pub slow_client: Duration,
     /// After an early answer: how long a client's late bytes are read and thrown away.
     pub linger: Duration,
+    /// When the router drains, a quiet connection may say one thing more within this time.
+    pub farewell: Duration,
     /// Log lines wait so long at most for company.
     pub log_flush: Duration,
 }
@@ -104,6 +106,7 @@ impl Default for Timeouts {
             request_head: Duration::from_secs(30),
             slow_client: Duration::from_secs(60),
             linger: Duration::from_secs(5),
+            farewell: Duration::from_secs(1),
             log_flush: Duration::from_millis(50),
         }
     }

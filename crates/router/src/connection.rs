@@ -176,9 +176,10 @@ impl Connection {
     /// that drains ends the connection.
     async fn hear(
         &mut self,
-        mut drained: Pin<&mut WaitForCancellationFuture<'_>>,
+        drained: Pin<&mut WaitForCancellationFuture<'_>>,
         turn: Turn,
     ) -> Heard {
+        let mut drained = Some(drained);
         let mut scan = Scan::request();
         self.timer.set(match turn {
             _ if !self.client.input.is_empty() => self.thread.timeouts.request_head,
@@ -196,7 +197,7 @@ impl Connection {
                     }
                     Poll::Ready(Ok(count)) if count > 0 => {}
                     Poll::Ready(_) => return Poll::Ready(Heard::End),
-                    Poll::Pending => return self.poll_patience(cx, drained.as_mut()),
+                    Poll::Pending => return self.poll_patience(cx, &mut drained),
                 }
             }
         })
@@ -206,10 +207,15 @@ impl Connection {
     fn poll_patience(
         &mut self,
         cx: &mut Context<'_>,
-        drained: Pin<&mut WaitForCancellationFuture<'_>>,
+        drained: &mut Option<Pin<&mut WaitForCancellationFuture<'_>>>,
     ) -> Poll<Heard> {
-        if self.client.input.is_empty() && drained.poll(cx).is_ready() {
-            return Poll::Ready(Heard::End);
+        if let Some(drain) = drained
+            && self.client.input.is_empty()
+            && drain.as_mut().poll(cx).is_ready()
+        {
+            // A request may be on its way; closing at once would look like a refusal.
+            *drained = None;
+            self.timer.set(self.thread.timeouts.farewell);
         }
         self.timer.poll(cx).map(|()| Heard::End)
     }

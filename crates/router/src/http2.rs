@@ -14,17 +14,20 @@ mod request;
 mod stream;
 mod upload;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
+use tokio::io::ReadBuf;
 use tokio::time::timeout;
 use tokio_util::sync::WaitForCancellationFuture;
 
@@ -52,6 +55,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 const MAX_ERRORS: usize = 100;
 /// Streams that the client has reset before they were looked at.
 const MAX_UNSEEN_RESETS: usize = 20;
+/// A client that floods is listened to for so long after the last word.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 type Server = h2::server::Connection<Metered, Bytes>;
 
@@ -59,7 +64,8 @@ type Server = h2::server::Connection<Metered, Bytes>;
 pub async fn serve(connection: Connection) {
     let Connection { thread, client, timer, peer, origin, tls, sni } = connection;
     let meter = Rc::new(Meter::new());
-    let io = Metered::new(client.socket, meter.clone());
+    let socket = Rc::new(RefCell::new(client.socket));
+    let io = Metered::new(socket.clone(), meter.clone());
     let limit = thread.timeouts.request_head;
     let Ok(Ok(server)) = timeout(limit, builder().handshake(io)).await else { return };
     let drain = thread.drain.clone();
@@ -67,6 +73,31 @@ pub async fn serve(connection: Connection) {
     let caller = Caller { peer, origin, tls, sni };
     let mut serving = Serving { server, meter, thread, caller, timer, state: State::Open };
     poll_fn(|cx| serving.poll(cx, drained.as_mut())).await;
+    let Serving { server, mut timer, thread, state, .. } = serving;
+    drop(server);
+    let patience = match state {
+        State::Open | State::Leaving => thread.timeouts.linger,
+        State::HangingUp => LAST_WORD.min(thread.timeouts.linger),
+    };
+    timer.set(patience);
+    poll_fn(|cx| poll_linger(cx, &mut socket.borrow_mut(), &mut timer)).await;
+}
+
+/// Reads and throws away what the client has sent before it heard the last word: closing with bytes
+/// unread would tear the connection down, and what was written last with it.
+fn poll_linger(cx: &mut Context<'_>, socket: &mut Socket, timer: &mut Timer) -> Poll<()> {
+    if socket.poll_finish(cx).is_pending() {
+        return timer.poll(cx);
+    }
+    let mut waste = [MaybeUninit::uninit(); 4096];
+    loop {
+        let mut waste = ReadBuf::uninit(&mut waste);
+        match socket.poll_read(cx, &mut waste) {
+            Poll::Ready(Ok(())) if !waste.filled().is_empty() => {}
+            Poll::Ready(_) => return Poll::Ready(()),
+            Poll::Pending => return timer.poll(cx),
+        }
+    }
 }
 
 fn builder() -> Builder {

@@ -51,4 +51,4 @@ mod transfer;
 pub use certificates::{CertificateTable, Certificates, certified_key};
 pub use config::{Config, Handover, Limits, Listen, Timeouts, Tls};
 pub use routes::Routes;
-pub use start::{Drained, Running, StartError, start};
+pub use start::{Drained, Running, StartError, start, start_on};

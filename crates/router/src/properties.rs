@@ -148,7 +148,8 @@ pub fn host(bytes: &[u8]) {
     let mut head = b"GET / HTTP/1.1\r\nHost: ".to_vec();
     head.extend_from_slice(bytes);
     head.extend_from_slice(b"\r\n\r\n");
-    if scanned(Scan::request(), &head) != Ok(Some(head.len())) {
+    let is_one_line = !bytes.contains(&b'\n');
+    if !is_one_line || scanned(Scan::request(), &head) != Ok(Some(head.len())) {
         return;
     }
     let Some((request, _)) = judged(&head) else { return };

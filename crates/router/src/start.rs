@@ -52,6 +52,8 @@ pub enum Drained {
 pub struct Running {
     /// The addresses listened on, in the order of [`Config::listen`], with real ports.
     pub addrs: Vec<SocketAddr>,
+    /// The listening sockets: kept, lest they close with the threads, for who may take over.
+    sockets: Vec<TcpListener>,
     drain: DropGuard,
     cut: CancellationToken,
     ended: watch::Receiver<()>,
@@ -68,7 +70,23 @@ pub fn start(
     logs: LogSink,
     handover: mpsc::Sender<Handover>,
 ) -> Result<Running, StartError> {
-    let (addrs, bound) = bind_all(&config)?;
+    start_on(Vec::new(), config, routes, logs, handover)
+}
+
+/// The same where sockets that listen already, opened by somebody else, serve the addresses that
+/// they are bound to. Those of no address of the configuration are closed.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_on(
+    sockets: Vec<TcpListener>,
+    config: Config,
+    routes: Routes,
+    logs: LogSink,
+    handover: mpsc::Sender<Handover>,
+) -> Result<Running, StartError> {
+    let (addrs, bound) = bind_all(&config, sockets)?;
+    let sockets = copies(&bound).map_err(StartError::Thread)?;
     let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
     let (end, ended) = watch::channel(());
     let guard = drain.clone().drop_guard();
@@ -93,13 +111,21 @@ pub fn start(
         let thread = std::thread::Builder::new().name(name).spawn(run);
         threads.push(thread.map_err(StartError::Thread)?);
     }
-    Ok(Running { addrs, drain: guard, cut, ended, threads })
+    Ok(Running { addrs, sockets, drain: guard, cut, ended, threads })
 }
 
 impl Running {
+    /// The listening sockets, for another router to listen on. They stay open when this one shuts
+    /// down: who connects meanwhile waits in their queues.
+    pub fn take_sockets(&mut self) -> Vec<TcpListener> {
+        std::mem::take(&mut self.sockets)
+    }
+
     /// Accepts nothing more, closes idle connections, lets requests under way end until `deadline`
     /// has passed, then cuts what is left.
     pub async fn shutdown(mut self, deadline: Duration) -> Drained {
+        // Nobody is to connect to what is not accepted from any more.
+        drop(self.sockets);
         drop(self.drain);
         // The channel closes when the last thread has ended: nobody ever sends.
         let all = tokio::time::timeout(deadline, self.ended.changed()).await;
@@ -114,25 +140,59 @@ impl Running {
     }
 }
 
+fn copies(bound: &[Vec<Bound>]) -> io::Result<Vec<TcpListener>> {
+    bound.iter().flatten().map(|bound| bound.socket.try_clone()).collect()
+}
+
 /// Each thread's own sockets, for all addresses.
-fn bind_all(config: &Config) -> Result<(Vec<SocketAddr>, Vec<Vec<Bound>>), StartError> {
+fn bind_all(
+    config: &Config,
+    mut given: Vec<TcpListener>,
+) -> Result<(Vec<SocketAddr>, Vec<Vec<Bound>>), StartError> {
     if config.listen.is_empty() {
         return Err(StartError::NoListener);
     }
     let mut addrs = Vec::new();
     let mut bound: Vec<Vec<Bound>> = (0..config.threads.get()).map(|_| Vec::new()).collect();
     for listen in &config.listen {
-        let mut addr = listen.addr;
-        check_free(addr).map_err(|source| StartError::Bind { addr, source })?;
-        for sockets in &mut bound {
-            let socket = bind(addr).map_err(|source| StartError::Bind { addr, source })?;
-            // Port 0 is any port for the first thread, and that port for the others.
-            addr = socket.local_addr().map_err(|source| StartError::Bind { addr, source })?;
-            sockets.push(Bound { socket, tls: listen.tls.clone() });
+        let is_for = |socket: &TcpListener| socket.local_addr().is_ok_and(|at| at == listen.addr);
+        let (ours, others) = given.into_iter().partition(is_for);
+        given = others;
+        let failed = |source| StartError::Bind { addr: listen.addr, source };
+        let sockets = sockets(listen.addr, ours, config.threads.get()).map_err(failed)?;
+        addrs.push(sockets[0].local_addr().map_err(failed)?);
+        for (number, socket) in sockets.into_iter().enumerate() {
+            let tls = listen.tls.clone();
+            bound[number % config.threads].push(Bound { socket, tls });
         }
-        addrs.push(addr);
     }
     Ok((addrs, bound))
+}
+
+/// Sockets that listen at one address, at least one for each thread: the given ones, which threads
+/// share if there are too few, or new ones.
+fn sockets(
+    mut addr: SocketAddr,
+    mut given: Vec<TcpListener>,
+    threads: usize,
+) -> io::Result<Vec<TcpListener>> {
+    let own = given.len();
+    for socket in &given {
+        socket.set_nonblocking(true)?;
+    }
+    if own == 0 {
+        check_free(addr)?;
+    }
+    while given.len() < threads {
+        let socket = match own {
+            0 => bind(addr)?,
+            _ => given[given.len() % own].try_clone()?,
+        };
+        // Port 0 is any port for the first thread, and that port for the others.
+        addr = socket.local_addr()?;
+        given.push(socket);
+    }
+    Ok(given)
 }
 
 /// Fails if somebody else listens there. `SO_REUSEPORT`, which the threads need, would otherwise let

@@ -1,5 +1,6 @@
 //! The bytes of an HTTP/2 connection, with a meter on them.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,22 +11,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Meter;
 use crate::socket::Socket;
 
-/// A connection whose frames are counted as they come.
+/// A connection whose frames are counted as they come. It is shared with whoever closes it: `h2`
+/// keeps what it is given, and drops it at once.
 pub struct Metered {
-    socket: Socket,
+    socket: Rc<RefCell<Socket>>,
     meter: Rc<Meter>,
 }
 
 impl Metered {
     /// Puts `meter` on `socket`.
-    pub const fn new(socket: Socket, meter: Rc<Meter>) -> Self {
+    pub const fn new(socket: Rc<RefCell<Socket>>, meter: Rc<Meter>) -> Self {
         Self { socket, meter }
     }
 }
 
 impl AsyncRead for Metered {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -34,7 +36,7 @@ impl AsyncRead for Metered {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        ready!(self.socket.poll_read(cx, buf))?;
+        ready!(self.socket.borrow_mut().poll_read(cx, buf))?;
         self.meter.read(&buf.filled()[before..]);
         Poll::Ready(Ok(()))
     }
@@ -42,23 +44,23 @@ impl AsyncRead for Metered {
 
 impl AsyncWrite for Metered {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let count = ready!(self.socket.poll_write_both(cx, bytes, &[]))?;
+        let count = ready!(self.socket.borrow_mut().poll_write_both(cx, bytes, &[]))?;
         self.meter.wrote(count);
         Poll::Ready(Ok(count))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.borrow_mut().poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_finish(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.borrow_mut().poll_finish(cx)
     }
 }

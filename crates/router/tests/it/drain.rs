@@ -83,3 +83,65 @@ fn an_address_that_is_taken_is_refused_at_the_start() {
     let nowhere = router::Config::new(Vec::new(), wake);
     assert!(router::start(nowhere, router::Routes::new(), sink, handover).is_err());
 }
+
+/// A router that listens on these sockets, and serves with the same dyno.
+fn on(sockets: Vec<std::net::TcpListener>, rig: &Rig, threads: usize) -> router::Running {
+    let (wake, _wakes) = tokio::sync::mpsc::channel(1);
+    let (handover, _handovers) = tokio::sync::mpsc::channel(1);
+    let (sink, _logs, _) = model::LogSink::channel(1024);
+    let listen = router::Listen { addr: rig.addr, tls: router::Tls::Off };
+    let mut config = router::Config::new(vec![listen], wake);
+    config.threads = threads.try_into().unwrap();
+    router::start_on(sockets, config, rig.routes.clone(), sink, handover).unwrap()
+}
+
+#[test]
+fn another_router_takes_the_sockets_over_and_nobody_is_refused() {
+    let mut setup = crate::rig::Setup { threads: 2, ..Default::default() };
+    setup.timeouts.farewell = Duration::from_secs(1);
+    let (mut rig, _dyno) = Rig::serving_with(setup, |wire| {
+        while let Some((head, _)) = wire.request() {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok");
+            if head.starts_with("GET /slow ") {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            wire.send("ay");
+        }
+    });
+    let addr = rig.addr;
+    let (mut slow, mut quiet, mut kept) = (rig.client(), rig.client(), rig.client());
+    slow.send(get("/slow"));
+    slow.head().unwrap();
+    kept.send(get("/"));
+    assert_eq!(kept.reply().text(), "okay");
+    let sockets = rig.take_sockets();
+    assert_eq!(sockets.len(), 2);
+    // More threads than sockets: some are shared.
+    let successor = on(sockets, &rig, 3);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = stop.clone();
+    let asking = std::thread::spawn(move || {
+        let mut count = 0;
+        while !stopped.load(std::sync::atomic::Ordering::SeqCst) {
+            let stream = std::net::TcpStream::connect(addr).expect("nobody is refused");
+            let mut client = crate::rig::Wire::new(stream);
+            client.send(get("/"));
+            assert_eq!(client.reply().text(), "okay");
+            count += 1;
+        }
+        count
+    });
+    let old = std::thread::spawn(move || rig.shutdown(Duration::from_secs(5)));
+    // What was connected before is served by the old one: the quiet ones for a last time.
+    std::thread::sleep(Duration::from_millis(50));
+    for client in [&mut quiet, &mut kept] {
+        client.send(get("/"));
+        let reply = client.reply();
+        assert_eq!((&*reply.text(), reply.field("connection")), ("okay", Some("close")));
+    }
+    assert_eq!(slow.exactly(4), b"okay");
+    assert_eq!(old.join().unwrap(), Drained::All);
+    stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(asking.join().unwrap() > 10);
+    drop(successor);
+}

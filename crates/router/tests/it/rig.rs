@@ -33,6 +33,7 @@ pub fn timeouts() -> Timeouts {
         request_head: Duration::from_millis(700),
         slow_client: PATIENCE,
         linger: Duration::from_millis(500),
+        farewell: Duration::from_millis(200),
         log_flush: Duration::from_millis(5),
     }
 }
@@ -177,6 +178,11 @@ impl Rig {
         assert_eq!(entry.app, self.app);
         assert_eq!((entry.source.as_str(), &*entry.process), ("heroku", "router"));
         Some(entry.text)
+    }
+
+    /// The router's listening sockets, for another to listen on.
+    pub fn take_sockets(&mut self) -> Vec<TcpListener> {
+        self.running.as_mut().expect("running").take_sockets()
     }
 
     /// Stops the router.
