@@ -85,6 +85,11 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message)
     }
 
+    /// 415: the body is of a kind that is not taken here.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_request", message)
+    }
+
     /// 416: the `Range` header asks for what cannot be given.
     pub fn range(message: impl Into<String>) -> Self {
         let status = StatusCode::RANGE_NOT_SATISFIABLE;

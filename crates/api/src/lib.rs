@@ -9,6 +9,7 @@ mod body;
 mod caller;
 mod credentials;
 mod error;
+mod input_tally;
 mod layers;
 mod ranges;
 mod rate_limits;
@@ -43,6 +44,8 @@ pub fn router(state: ApiState) -> Router {
         .merge(resources::formation::routes())
         .merge(resources::log_rules::routes())
         .merge(resources::log_search::routes())
+        .merge(resources::log_drains::routes())
+        .merge(resources::log_inputs::routes())
         .merge(resources::log_sessions::routes())
         .merge(resources::regions::routes())
         .merge(resources::releases::routes())
@@ -50,6 +53,7 @@ pub fn router(state: ApiState) -> Router {
         .merge(resources::sni_endpoints::routes())
         .merge(resources::sources::routes())
         .merge(resources::stacks::routes())
+        .merge(resources::telemetry_drains::routes())
         .merge(resources::traffic::routes())
         .merge(streams::routes())
         .fallback(unbuilt::answer)

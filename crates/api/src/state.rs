@@ -8,6 +8,7 @@ use model::Secret;
 use model::size::SizeTable;
 use tokio_util::task::TaskTracker;
 
+use crate::input_tally::InputTally;
 use crate::rate_limits::RateLimits;
 use crate::streams::Licence;
 
@@ -45,6 +46,10 @@ pub struct ApiState {
     pub config: Arc<Config>,
     /// Owns the handlers that outlive their connection; the server waits for it when it stops.
     pub tasks: TaskTracker,
+    /// The drains at work.
+    pub(crate) drains: logplex::Drains,
+    /// What came in by log inputs.
+    pub(crate) input_tally: Arc<InputTally>,
     /// Names of the buildpacks that come with the platform.
     pub(crate) buildpacks: Arc<[String]>,
     /// What each dyno size grants.
@@ -67,10 +72,18 @@ impl ApiState {
             logs,
             config: Arc::new(config),
             tasks,
+            drains: logplex::Drains::default(),
+            input_tally: Arc::default(),
             buildpacks: Arc::default(),
             sizes: Arc::default(),
             limits: Arc::default(),
         }
+    }
+
+    /// The same, where these drains are at work.
+    #[must_use]
+    pub fn with_drains(self, drains: logplex::Drains) -> Self {
+        Self { drains, ..self }
     }
 
     /// The same, where these buildpacks (`heroku/nodejs`) come with the platform.

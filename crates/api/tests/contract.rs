@@ -5,6 +5,8 @@
 mod answers;
 #[path = "contract/conventions.rs"]
 mod conventions;
+#[path = "contract/drains.rs"]
+mod drains;
 #[path = "contract/endpoints.rs"]
 mod endpoints;
 #[path = "contract/platform.rs"]

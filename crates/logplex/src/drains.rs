@@ -23,8 +23,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::DrainId;
 use model::drain::Drain;
+use model::{AppId, DrainId};
 use tokio::sync::watch;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,9 @@ use tls::Tls;
 /// far less often; a drain that loses has no event of its own, for it must not make the intake do
 /// more than count.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Lines of an earlier run that a drain gets, at most.
+const MOST_KEPT: usize = 4096;
 
 /// What all drains share.
 pub(crate) struct House {
@@ -197,19 +200,13 @@ impl Overseer {
             book.begin(first.saturating_sub(1));
             return Some(self.run_one(drain, buffer, book, None));
         };
-        // The lines between are on disk, and come first.
         let read = CancellationToken::new();
-        let (streams, kept, done) = (self.house.streams.clone(), buffer.clone(), read.clone());
-        let (app, most) = (drain.app, config.bounds.lines);
+        let (streams, buffer_of, book_of) =
+            (self.house.streams.clone(), buffer.clone(), book.clone());
+        let (app, done) = (drain.app, read.clone());
         self.tasks.spawn_blocking(move || {
             let _done = done.drop_guard();
-            let (missed, records) = streams.kept_after(app, position, first, most);
-            let skipped = records.first().filter(|_| missed > 0).map(|oldest| Loss {
-                count: missed,
-                since: oldest.at,
-                last_id: oldest.id.saturating_sub(1),
-            });
-            kept.push_kept(skipped, records);
+            resume(&streams, app, (position, book_of.arrived(), first), &buffer_of);
         });
         Some(self.run_one(drain, buffer, book, Some(read)))
     }
@@ -247,4 +244,20 @@ impl Overseer {
         });
         running
     }
+}
+
+/// Fetches the lines that a drain has missed from disk. `places` are: the last line that was read,
+/// the last that arrived, and the first that the buffer got by itself.
+fn resume(streams: &Streams, app: AppId, places: (u64, u64, u64), buffer: &Buffer) {
+    let (read, arrived, first) = places;
+    // These may be unread. They were kept in memory, so they are not many.
+    let (_, mut records) = streams.kept_after(app, read, arrived.saturating_add(1), MOST_KEPT);
+    let (missed, newer) = streams.kept_after(app, arrived, first, MOST_KEPT);
+    let skipped = newer.first().filter(|_| missed > 0).map(|oldest| Loss {
+        count: missed,
+        since: oldest.at,
+        last_id: oldest.id.saturating_sub(1),
+    });
+    records.extend(newer);
+    buffer.push_kept(skipped, records);
 }

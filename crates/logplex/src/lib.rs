@@ -13,6 +13,7 @@ mod config;
 mod disk;
 pub mod drains;
 mod history;
+pub mod input;
 mod intake;
 mod logplex;
 mod query;

@@ -31,11 +31,9 @@ const OF_ACCOUNT: [(&str, &str); 13] = [
 ];
 
 /// The same below `/apps/{app}`.
-const OF_APP: [(&str, &str); 5] = [
+const OF_APP: [(&str, &str); 3] = [
     ("addon-attachments", "add_on attachment"),
     ("addons", "add_on"),
-    ("log-drains", "log drain"),
-    ("telemetry-drains", "telemetry drain"),
     ("webhooks", "webhook"),
 ];
 

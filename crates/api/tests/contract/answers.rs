@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::drains;
 use crate::platform::Platform;
 
 /// An app that has nothing but what every app has.
@@ -20,6 +21,7 @@ pub async fn walk(platform: &Platform) {
     domains(platform).await;
     certificates(platform).await;
     automatic_certificates(platform).await;
+    drains::walk(platform).await;
     the_rest(platform).await;
     platform.good("DELETE", "/apps/demo", Value::Null).await;
     assert_eq!(platform.get("/apps/demo").await.status, StatusCode::NOT_FOUND);
@@ -404,12 +406,10 @@ async fn the_rest(platform: &Platform) {
         "/pipelines",
         "/account/keys",
         "/account/features",
-        "/apps/demo/log-drains",
         "/apps/demo/webhooks",
         "/oauth/clients",
         "/oauth/sessions",
         "/apps/demo/addon-attachments",
-        "/apps/demo/telemetry-drains",
         "/addon-services",
         "/account/app-transfers",
         "/enterprise-accounts",

@@ -12,7 +12,7 @@ use crate::schema::{Link, sorted};
 const LISTED: &str = include_str!("../../endpoints.txt");
 
 /// Things that this version cannot make, so that none can be found.
-const ABSENT: [&str; 17] = [
+const ABSENT: [&str; 15] = [
     "add_on",
     "add_on attachment",
     "add_on service",
@@ -21,14 +21,12 @@ const ABSENT: [&str; 17] = [
     "enterprise account",
     "feature",
     "key",
-    "log drain",
     "pipeline",
     "pipeline_coupling",
     "review_app",
     "session",
     "space",
     "team",
-    "telemetry drain",
     "webhook",
 ];
 

@@ -61,8 +61,10 @@ pub(crate) struct Book {
 }
 
 struct Page {
-    /// Every line up to this one has arrived or was said to be lost.
+    /// Every line up to this one was read or is said to be lost.
     position: u64,
+    /// Every line up to this one has arrived or is said to be lost.
+    arrived: u64,
     delivered: u64,
     /// Lines of which the receiver knows that it will not see them.
     announced: u64,
@@ -86,13 +88,14 @@ impl Book {
                 (None, String::new())
             }
         };
-        let [position, delivered, announced, since] = parse(&text).unwrap_or_default();
+        let [position, arrived, delivered, announced, since] = parse(&text).unwrap_or_default();
         let since = match since {
             0 => Timestamp::now(),
             micros => Timestamp::from_micros(micros.cast_signed()),
         };
         let page = Page {
             position,
+            arrived,
             delivered,
             announced,
             announced_before: announced,
@@ -109,24 +112,38 @@ impl Book {
         Some(self.page().position).filter(|position| *position > 0)
     }
 
+    /// The last line that is known to have arrived.
+    pub fn arrived(&self) -> u64 {
+        self.page().arrived
+    }
+
     /// A new drain begins behind this line.
     pub fn begin(&self, position: u64) {
         let mut page = self.page();
-        page.position = position;
+        (page.position, page.arrived) = (position, position);
         self.keep(&page);
+    }
+
+    /// Nothing more is to be said of the lines up to this one.
+    pub fn reached(&self, position: u64) {
+        let mut page = self.page();
+        if position > page.position {
+            page.position = position;
+            self.keep(&page);
+        }
     }
 
     /// These have arrived, all but `refused` of them.
     pub fn delivered(&self, records: &[Arc<Record>], refused: u64) {
         let Some(last) = records.iter().map(|record| record.id).max() else { return };
         let mut page = self.page();
-        let position = page.position;
+        let before = page.arrived;
         // What is sent again after a reset is not counted again.
-        let is_new = |record: &&Arc<Record>| record.lost == 0 && record.id > position;
+        let is_new = |record: &&Arc<Record>| record.lost == 0 && record.id > before;
         let lines = records.iter().filter(is_new).count() as u64;
-        let notices = records.iter().filter(|record| record.id >= position);
+        let notices = records.iter().filter(|record| record.id >= before);
         page.announced += notices.filter_map(|record| announced(record)).sum::<u64>();
-        page.position = position.max(last);
+        page.arrived = before.max(last);
         page.delivered += lines.saturating_sub(refused);
         page.state = DrainState::Delivering;
         page.last_delivered_at = Some(Timestamp::now());
@@ -160,7 +177,7 @@ impl Book {
     fn keep(&self, page: &Page) {
         let Some(file) = &self.file else { return };
         let since = page.since.micros().cast_unsigned();
-        let numbers = [page.position, page.delivered, page.announced, since];
+        let numbers = [page.position, page.arrived, page.delivered, page.announced, since];
         // One small write into one page of the cache: a killed process leaves all of it or none.
         // After a power cut the line's check may not fit; then the drain begins anew.
         if let Err(error) = file.write_all_at(line(numbers).as_bytes(), 0) {
@@ -196,14 +213,14 @@ fn open(path: &Path) -> io::Result<(File, String)> {
     Ok((file, String::from_utf8_lossy(&bytes[..length]).into_owned()))
 }
 
-/// Four numbers and a check of them, always of the same length.
-fn line(numbers: [u64; 4]) -> String {
-    let [a, b, c, d] = numbers;
-    let text = format!("{a:020} {b:020} {c:020} {d:020}");
+/// Five numbers and a check of them, always of the same length.
+fn line(numbers: [u64; 5]) -> String {
+    let [a, b, c, d, e] = numbers;
+    let text = format!("{a:020} {b:020} {c:020} {d:020} {e:020}");
     format!("{text} {:016x}\n", check(&text))
 }
 
-fn parse(text: &str) -> Option<[u64; 4]> {
+fn parse(text: &str) -> Option<[u64; 5]> {
     let (numbers, sum) = text.lines().next()?.rsplit_once(' ')?;
     if u64::from_str_radix(sum, 16).ok()? != check(numbers) {
         return None;
@@ -238,6 +255,8 @@ mod tests {
         let before = open().status(0, 0);
         assert_eq!((before.delivered, before.lost, before.state), (2, 3, DrainState::Idle));
         assert_eq!((book.status(1, 5).waiting, book.status(1, 5).lost), (1, 5));
+        assert_eq!((open().position(), open().arrived()), (Some(6), 9));
+        book.reached(9);
         assert_eq!(open().position(), Some(9));
         assert_eq!(list(directory.path()), [drain]);
         delete(directory.path(), drain);
@@ -246,8 +265,8 @@ mod tests {
 
     #[test]
     fn a_torn_line_is_no_place() {
-        let whole = line([1, 2, 3, 4]);
-        assert_eq!(parse(&whole), Some([1, 2, 3, 4]));
+        let whole = line([1, 2, 3, 4, 5]);
+        assert_eq!(parse(&whole), Some([1, 2, 3, 4, 5]));
         assert_eq!(parse(&whole[..40]), None);
         assert_eq!(parse(&whole.replace("0002", "0003")), None);
         assert_eq!(parse(""), None);

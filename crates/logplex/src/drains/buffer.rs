@@ -38,7 +38,7 @@ impl Pool {
     }
 
     fn has_room(&self) -> bool {
-        self.borrowed.load(Ordering::Relaxed) <= self.size
+        self.borrowed.load(Ordering::Relaxed) < self.size
     }
 
     fn change(&self, from: usize, to: usize) {
@@ -131,7 +131,7 @@ impl Buffer {
     /// These were taken and will not arrive. They are older than what waits.
     pub fn lose<'a>(&self, records: impl IntoIterator<Item = &'a Arc<Record>>) {
         let mut state = self.state();
-        records.into_iter().for_each(|record| state.lose(loss_of(record)));
+        records.into_iter().for_each(|record| state.lose_record(record));
     }
 
     /// So many of the lines that were sent last were refused by the receiver, nobody knows which.
@@ -193,7 +193,7 @@ impl Buffer {
         self.settle(state);
         while state.waiting.len() > 1 && self.is_over(state) {
             if let Some(dropped) = state.pop() {
-                state.lose(loss_of(&dropped));
+                state.lose_record(&dropped);
             }
             self.settle(state);
         }
@@ -236,18 +236,26 @@ impl State {
 
     fn lose(&mut self, loss: Loss) {
         self.lost += loss.count;
-        for kept in [&mut self.loss, &mut self.untold] {
-            match kept {
-                Some(kept) => kept.add(loss),
-                None => *kept = Some(loss),
-            }
+        add(&mut self.loss, loss);
+        add(&mut self.untold, loss);
+    }
+
+    /// A record is lost: itself, or what it says is lost.
+    fn lose_record(&mut self, record: &Record) {
+        let loss = Loss { count: record.lost.max(1), since: record.at, last_id: record.id };
+        match announced(record) {
+            // These were counted when they were lost; the drain must be told again.
+            Some(_) => add(&mut self.loss, loss),
+            None => self.lose(loss),
         }
     }
 }
 
-/// What is lost with a record: itself, or what it says is lost.
-fn loss_of(record: &Arc<Record>) -> Loss {
-    Loss { count: record.lost.max(1), since: record.at, last_id: record.id }
+fn add(kept: &mut Option<Loss>, loss: Loss) {
+    match kept {
+        Some(kept) => kept.add(loss),
+        None => *kept = Some(loss),
+    }
 }
 
 /// What the lines of a drain's own losses begin with.

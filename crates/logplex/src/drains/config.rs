@@ -83,11 +83,11 @@ impl Config {
             reach: Reach::default(),
             authorities: None,
             transit,
-            shared_bytes: 32 << 20,
+            shared_bytes: 24 << 20,
             timing: Timing::default(),
             bounds: Bounds {
                 lines: 1024,
-                bytes: 512 << 10,
+                bytes: 384 << 10,
                 most_lines: 16 << 10,
                 most_bytes: 4 << 20,
             },

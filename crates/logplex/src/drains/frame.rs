@@ -124,8 +124,8 @@ mod tests {
     fn http_frames_follow_each_other_without_structured_data() {
         let records =
             [record(Source::Heroku, "router", "at=info"), record(Source::Heroku, "web.1", "")];
-        let expected = "66 <158>1 2012-11-30T06:45:29.000012+00:00 host heroku router - at=info\n\
-                        57 <45>1 2012-11-30T06:45:29.000012+00:00 host heroku web.1 - \n";
+        let expected = "69 <158>1 2012-11-30T06:45:29.000012+00:00 host heroku router - at=info\n\
+                        60 <45>1 2012-11-30T06:45:29.000012+00:00 host heroku web.1 - \n";
         assert_eq!(framed(Framer::http(), &records), expected);
     }
 

@@ -158,6 +158,7 @@ impl Courier<'_> {
             self.outlet.buffer.lose_some(refused.min(self.batch.len() as u64), last);
         }
         self.outlet.book.delivered(&self.batch, refused);
+        self.outlet.book.reached(self.batch.iter().map(|record| record.id).max().unwrap_or(0));
         if refused > 0 {
             self.outlet.book.failed(why);
         }

@@ -32,6 +32,7 @@ pub(crate) struct Sent {
     most_lines: usize,
     most_bytes: usize,
     widest: u32,
+    read: u64,
 }
 
 struct Entry {
@@ -54,12 +55,22 @@ impl Sent {
     /// Nothing is on its way. Of the lines that are acknowledged it keeps at most so many.
     pub fn new(most_lines: usize, most_bytes: usize) -> Self {
         let (entries, again) = (VecDeque::new(), VecDeque::new());
-        Self { entries, again, bytes: 0, most_lines, most_bytes, widest: 0 }
+        Self { entries, again, bytes: 0, most_lines, most_bytes, widest: 0, read: 0 }
     }
 
     /// Whether nothing is on its way or waits to be written again.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.again.is_empty()
+    }
+
+    /// The last line that is not kept any more: it is taken to be read, and all before it.
+    pub fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// Whether the receiver's program seems to read what its machine takes.
+    pub fn reader_keeps_up(&self, gauge: Gauge) -> bool {
+        gauge.window >= self.widest / 2
     }
 
     /// Whether every line is acknowledged.
@@ -97,8 +108,7 @@ impl Sent {
             new.push(entry.record.clone());
         }
         self.widest = self.widest.max(gauge.window);
-        let reader_keeps_up = gauge.window >= self.widest / 2;
-        self.release(now, reader_keeps_up);
+        self.release(gauge, now);
         new
     }
 
@@ -107,7 +117,10 @@ impl Sent {
     pub fn disconnect(&mut self, ended: Ended, gauge: Gauge, now: Instant) -> Vec<Arc<Record>> {
         let arrived = self.settle(gauge, now);
         if ended == Ended::Closed {
-            self.entries.retain(|entry| entry.acknowledged.is_none());
+            let known = self.entries.partition_point(|entry| entry.acknowledged.is_some());
+            for entry in self.entries.drain(..known) {
+                self.read = self.read.max(entry.record.id);
+            }
         }
         let entries = self.entries.drain(..).map(|entry| entry.record);
         let mut again: VecDeque<_> = entries.collect();
@@ -127,7 +140,8 @@ impl Sent {
     }
 
     /// Lets go of what has surely been read, and of the oldest acknowledged lines beyond the bound.
-    fn release(&mut self, now: Instant, reader_keeps_up: bool) {
+    fn release(&mut self, gauge: Gauge, now: Instant) {
+        let reader_keeps_up = self.reader_keeps_up(gauge);
         while let Some(first) = self.entries.front() {
             let Some(at) = first.acknowledged else { return };
             let is_read = reader_keeps_up && now.duration_since(at) >= UNREAD;
@@ -136,6 +150,7 @@ impl Sent {
                 return;
             }
             self.bytes -= first.record.bytes();
+            self.read = self.read.max(first.record.id);
             self.entries.pop_front();
         }
     }

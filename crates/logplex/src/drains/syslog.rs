@@ -17,6 +17,9 @@ use crate::record::Record;
 /// Bytes of lines that are written at once, about. What is in one write arrives or not together.
 const CHUNK: usize = 32 << 10;
 
+/// Bytes of lines that are kept although they arrived, because they may be unread.
+const KEPT_BYTES: usize = 192 << 10;
+
 /// Lines that are written at once.
 const CHUNK_LINES: usize = 512;
 
@@ -41,7 +44,7 @@ pub(crate) async fn run(outlet: &Outlet) {
     let mut post = Post {
         outlet,
         framer: Framer::syslog(&model::drain::token(outlet.drain.id)),
-        sent: Sent::new(bounds.lines, bounds.bytes),
+        sent: Sent::new(bounds.lines, KEPT_BYTES),
         bytes: Vec::with_capacity(CHUNK * 2),
     };
     // Dropped, the work has left every line in `sent`, in the buffer or with the receiver.
@@ -74,14 +77,14 @@ impl Post<'_> {
                     continue;
                 }
             };
-            let before = self.outlet.book.position();
+            let before = self.outlet.book.arrived();
             let left = self.pump(&mut connection).await;
             if matches!(left, Left::Rested | Left::Done) {
                 // Politeness; everything has arrived.
                 let _ = timeout(SETTLE, connection.io.shutdown()).await;
             }
             self.leave(&connection, &left);
-            let took_some = self.outlet.book.position() > before;
+            let took_some = self.outlet.book.arrived() > before;
             match left {
                 Left::Done => return,
                 Left::Rested => backoff.reset(),
@@ -198,18 +201,21 @@ impl Post<'_> {
         }
         let arrived = self.sent.settle(connection.gauge(), std::time::Instant::now());
         self.outlet.book.delivered(&arrived, 0);
+        self.outlet.book.reached(self.sent.read());
     }
 
     /// Notes what became of the lines on their way.
     fn leave(&mut self, connection: &Connection, left: &Left) {
-        let ended = match left {
-            Left::Broken(_) => Ended::Broken,
-            Left::Closed | Left::Rested | Left::Done => Ended::Closed,
-        };
         let gauge = connection.gauge();
+        let ended = match left {
+            Left::Closed | Left::Rested => Ended::Closed,
+            Left::Done if self.sent.reader_keeps_up(gauge) => Ended::Closed,
+            Left::Done | Left::Broken(_) => Ended::Broken,
+        };
         let arrived: Vec<Arc<Record>> =
             self.sent.disconnect(ended, gauge, std::time::Instant::now());
         self.outlet.book.delivered(&arrived, 0);
+        self.outlet.book.reached(self.sent.read());
         match left {
             Left::Broken(why) => self.outlet.book.failed(why.clone()),
             Left::Closed if !self.sent.is_empty() => {

@@ -47,6 +47,8 @@ fn a_lost_notice_is_as_much_lost_as_it_said() {
     buffer.lose(&taken);
     buffer.push(&[record(13, 1)]);
     assert_eq!(buffer.take(100, 100_000)[0].lost, 12);
+    assert_eq!(buffer.lost(), 12, "no line is lost twice");
+    assert_eq!(buffer.take_untold().map(|loss| loss.count), Some(12));
 }
 
 #[test]
@@ -160,10 +162,12 @@ proptest! {
             prop_assert_eq!(buffer.pool.borrowed.load(Ordering::Relaxed), state.borrowed);
         }
         model.receive_last();
+        let lost = buffer.lost();
         let pending = buffer.state().loss.map_or(0, |loss| loss.count);
         prop_assert_eq!(
             model.pushed + model.refused,
             model.received + model.reported + pending + buffer.len() as u64
         );
+        prop_assert_eq!(lost, model.reported + pending);
     }
 }

@@ -232,6 +232,21 @@ impl Bed {
     }
 }
 
+/// Follows the app's stream. Only a part of each line is kept, enough to count and to know them.
+fn follow(logplex: &Logplex, app: AppId) -> Arc<Mutex<Vec<String>>> {
+    let query = Query { filter: Filter::default(), lines: 0, mode: Mode::Tail, after: None };
+    let mut tail = logplex.session(app, query);
+    let sent = Arc::<Mutex<Vec<String>>>::default();
+    let stream = sent.clone();
+    tokio::spawn(async move {
+        while let Some(lines) = tail.next_batch().await {
+            let parts = lines.into_iter().map(|line| line.text.chars().take(300).collect());
+            stream.lock().expect("lock").extend(parts);
+        }
+    });
+    sent
+}
+
 /// Waits for a condition.
 #[track_caller]
 pub fn until<'a>(

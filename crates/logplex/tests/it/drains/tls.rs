@@ -29,12 +29,15 @@ async fn receiver() -> (u16, Got, String) {
     let tally = got.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let (mut pending, mut buffer) = (Vec::new(), [0; 8192]);
-            while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-                pending.extend_from_slice(&buffer[..count]);
-                frames(&mut pending, &mut tally.lock().expect("lock"));
-            }
+            let (acceptor, tally) = (acceptor.clone(), tally.clone());
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let (mut pending, mut buffer) = (Vec::new(), [0; 8192]);
+                while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                    pending.extend_from_slice(&buffer[..count]);
+                    frames(&mut pending, &mut tally.lock().expect("lock"));
+                }
+            });
         }
     });
     (port, got, cert.pem())
