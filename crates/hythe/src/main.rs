@@ -21,8 +21,10 @@ mod ports;
 mod private_files;
 mod programs;
 mod server;
+mod service_manager;
 mod settings;
 mod stop_dynos;
+mod takeover;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -60,9 +62,20 @@ fn hidden(arguments: &[OsString]) -> Option<ExitCode> {
         return Some(hook::run());
     }
     match (arguments.get(1)?.to_str()?, arguments.get(2)) {
-        ("dyno", Some(dir)) => Some(sandbox::run(Path::new(dir))),
+        ("dyno", Some(dir)) => Some(live(Path::new(dir), &arguments[3..])),
         _ => None,
     }
+}
+
+/// The life of a shim, up to a step of it if a test says so.
+fn live(dir: &Path, more: &[OsString]) -> ExitCode {
+    let (option, step) = (more.first(), more.get(1).and_then(|step| step.to_str()));
+    if option.is_some_and(|option| option == "--crash-at")
+        && let Some(step) = step.and_then(|step| step.parse().ok())
+    {
+        sandbox::steps::arm(step);
+    }
+    sandbox::run(dir)
 }
 
 fn operate(command: Command) -> ExitCode {

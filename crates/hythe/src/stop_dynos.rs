@@ -23,18 +23,17 @@ pub fn all(run_dir: &Path) -> anyhow::Result<u32> {
     for entry in fs::read_dir(&dynos).into_iter().flatten() {
         let dir = entry.with_context(|| format!("read {}", dynos.display()))?.path();
         end(&dir).with_context(|| format!("end the dyno in {}", dir.display()))?;
-        fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
         ended += 1;
     }
     Ok(ended)
 }
 
-/// Asks the shim; where there is none any more, clears away what it left.
+/// Asks the shim, if there is one, and clears away what it leaves.
 fn end(dir: &Path) -> anyhow::Result<()> {
-    match UnixStream::connect(dir.join(SOCKET)) {
-        Ok(shim) => kill(&shim),
-        Err(_) => sandbox::sweep(dir).context("clear away what its shim left"),
+    if let Ok(shim) = UnixStream::connect(dir.join(SOCKET)) {
+        kill(&shim)?;
     }
+    sandbox::sweep(dir).context("clear away what its shim left")
 }
 
 fn kill(shim: &UnixStream) -> anyhow::Result<()> {

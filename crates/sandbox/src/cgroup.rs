@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use crate::error::{Attempt, Error, Result};
 
 /// Where the host's control groups are.
-const MOUNTED: &str = "/sys/fs/cgroup";
+pub const MOUNTED: &str = "/sys/fs/cgroup";
 
 /// Where a version 2 hierarchy is beside version 1.
 const HYBRID: &str = "/sys/fs/cgroup/unified";

@@ -18,6 +18,7 @@ use crate::record::{self, Lock, Record};
 use crate::root;
 use crate::runtime::Runtime;
 use crate::stage;
+use crate::steps::{Step, reached};
 use crate::streams::Streams;
 use crate::sys;
 
@@ -40,17 +41,24 @@ pub fn start(spec: &Spec, lock: &mut Lock) -> Result<Dyno> {
     check(spec)?;
     let name = oci::group(spec);
     record::save(lock, &Record { shim: Some(Pid::this().as_raw()), group: Some(name.clone()) })?;
+    reached(Step::GroupRecorded);
     stage::enter()?;
+    reached(Step::StageEntered);
     if let Some(hierarchy) = cgroup::hybrid() {
         stage::hide(hierarchy)?;
     }
     network::join(&spec.network)?;
+    reached(Step::NetworkJoined);
     let group = Group::new(&name)?;
     group.limit_connections(spec.limits.memory_bytes / 2)?;
+    reached(Step::GroupMade);
     let users = root::assemble(spec)?;
+    reached(Step::RootAssembled);
     let init = Init::start(&users)?;
+    reached(Step::InitStarted);
     let configuration = oci::configuration(spec, &users, &init.namespace())?;
     let container = runtime(spec).start(&configuration, spec.terminal)?;
+    reached(Step::ProgramStarted);
     let over = sys::pidfd_open(container.pid).attempt(|| "watch the program")?;
     Ok(Dyno { pid: container.pid, streams: container.streams, init, over, group, signalled: false })
 }
@@ -70,8 +78,11 @@ impl Dyno {
     pub fn signal(&mut self, number: i32) -> Result<()> {
         self.signalled = true;
         self.group.thaw();
+        reached(Step::Thawed);
         let number = u8::try_from(number).map_err(std::io::Error::other);
-        self.init.signal(number.attempt(|| "send a signal")?)
+        self.init.signal(number.attempt(|| "send a signal")?)?;
+        reached(Step::Signalled);
+        Ok(())
     }
 
     /// Ends every process.
@@ -84,10 +95,12 @@ impl Dyno {
     pub fn finish(self) -> Result<(Ending, Streams)> {
         let status = waitpid(self.pid, None).attempt(|| "wait for the program")?;
         let status = shell_status(status);
+        reached(Step::ExitSeen);
         // The kernel may kill a child of the program, which then gives up by itself.
         let fell = status != 0 && !self.signalled;
         let out_of_memory = fell && self.group.memory_kills() > 0;
         self.init.end();
+        reached(Step::ProcessesEnded);
         Ok((Ending::Exited { status, out_of_memory }, self.streams))
     }
 }

@@ -30,6 +30,9 @@ pub enum Error {
     /// The shim is still there; it has to be asked, not swept away.
     #[error("the dyno's shim is still running")]
     Alive,
+    /// The dyno's directory was swept away before its shim began.
+    #[error("the dyno was cleared away before its shim began")]
+    Swept,
 }
 
 impl Error {

@@ -17,6 +17,7 @@ const MOUNTED: &str = "/sys/fs/cgroup";
 
 /// Processes that are in the middle of something are frozen when they are through it.
 const PATIENCE: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// The files of one dyno's group that this is about.
@@ -32,20 +33,17 @@ struct Files {
 /// When the dyno has no control group, or does not freeze; it is thawed again then.
 pub fn freeze(parent: &str, dyno: &str) -> io::Result<()> {
     let files = Files::of(parent, dyno)?;
-    let until = Instant::now() + PATIENCE;
-    files.order(State::Frozen)?;
-    while !files.has_frozen()? {
-        if Instant::now() > until {
-            files.order(State::Thawed)?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if files.freeze_once()? {
+            return Ok(());
+        }
+        files.order(State::Thawed)?;
+        if Instant::now() > end {
             return Err(io::ErrorKind::TimedOut.into());
         }
         sleep(PAUSE);
-        if files.version == Version::V1 {
-            // Processes that were born meanwhile are frozen by the next order only.
-            files.order(State::Frozen)?;
-        }
     }
-    Ok(())
 }
 
 /// Lets a dyno run again. One that is not frozen does not mind.
@@ -107,6 +105,24 @@ impl Files {
             Version::V1 => "freezer.state",
             Version::V2 => "cgroup.freeze",
         })
+    }
+
+    /// Whether everything freezes within a moment. With version 1 it may never: a process in the middle
+    /// of an `exec` waits for its own threads to end, and these are frozen already.
+    fn freeze_once(&self) -> io::Result<bool> {
+        let end = Instant::now() + MOMENT;
+        self.order(State::Frozen)?;
+        while !self.has_frozen()? {
+            if Instant::now() > end {
+                return Ok(false);
+            }
+            sleep(PAUSE);
+            if self.version == Version::V1 {
+                // Processes that were born meanwhile are frozen by the next order only.
+                self.order(State::Frozen)?;
+            }
+        }
+        Ok(true)
     }
 
     fn order(&self, state: State) -> io::Result<()> {

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::process;
 
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, Uid, pause};
@@ -105,8 +104,9 @@ impl Users {
     /// When the system refuses user namespaces.
     pub fn with(ids: Ids) -> Result<Self> {
         let (mut ready, announce) = io::pipe().attempt(|| "make a pipe")?;
+        let shim = Pid::this();
         let child = sys::fork_into(move || {
-            let made = become_new_users(Uid::from_raw(ids.base));
+            let made = become_new_users(Uid::from_raw(ids.base), shim);
             drop(announce);
             made.map_or(1, |()| wait_to_be_killed())
         })
@@ -125,10 +125,10 @@ impl Users {
     }
 }
 
-fn become_new_users(owner: Uid) -> io::Result<()> {
+fn become_new_users(owner: Uid, shim: Pid) -> io::Result<()> {
     sys::keep_rights_as(owner)?;
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    Ok(unshare(CloneFlags::CLONE_NEWUSER)?)
+    unshare(CloneFlags::CLONE_NEWUSER)?;
+    sys::end_with(shim)
 }
 
 fn wait_to_be_killed() -> ! {

@@ -61,14 +61,39 @@ pub fn output(command: &mut Command, input: &str) -> Result<String> {
 /// # Errors
 /// When it cannot be started or does not end.
 pub fn run(command: &mut Command) -> Result<ExitStatus> {
+    start(command)?.end()
+}
+
+/// A program that runs.
+pub struct Running {
+    child: Child,
+    attempt: String,
+}
+
+/// Starts a command.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start(command: &mut Command) -> Result<Running> {
     let attempt = describe(command);
-    let mut child = command.spawn().attempt(|| attempt.clone())?;
-    if !ends_in_time(&child).attempt(|| attempt.clone())? {
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(Error::Program { attempt, said: "it did not end in time".into() });
+    let child = command.spawn().attempt(|| attempt.clone())?;
+    Ok(Running { child, attempt })
+}
+
+impl Running {
+    /// Waits for its end, or kills it after a while.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn end(self) -> Result<ExitStatus> {
+        let Self { mut child, attempt } = self;
+        if !ends_in_time(&child).attempt(|| attempt.clone())? {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(Error::Program { attempt, said: "it did not end in time".into() });
+        }
+        child.wait().attempt(|| attempt)
     }
-    child.wait().attempt(|| attempt)
 }
 
 /// What a program said, or how it ended when it said nothing.

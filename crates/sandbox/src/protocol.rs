@@ -205,7 +205,8 @@ pub enum Event {
         /// Its process id on the host.
         pid: i32,
     },
-    /// Descriptors travel beside this frame: `Output`: stdout and stderr to read; `Pipes`: stdin to
+    /// Descriptors travel beside this frame: `Output`: stdout with stderr in it, and an empty stderr
+    /// to read; `Pipes`: stdin to
     /// write, stdout and stderr to read; `Pty`: the master. The first who asks gets the only stdin
     /// there is, so that closing it is its end; later ones get one that takes nothing.
     Streams,

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -35,13 +35,16 @@ pub fn peek(dyno: &Path) -> Record {
 /// Opens the record's file and locks it.
 ///
 /// # Errors
-/// [`Error::Alive`] when a shim holds it.
+/// [`Error::Alive`] when a shim holds it, or a sweep; [`Error::Swept`] when a sweep has removed it between
+/// its opening and its locking.
 pub fn lock(dyno: &Path) -> Result<Lock> {
     let path = dyno.join(RECORD);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let file = options.open(&path).attempt(|| format!("open {}", path.display()))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| Error::Alive)
+    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| Error::Alive)?;
+    let links = lock.metadata().attempt(|| format!("look at {}", path.display()))?.nlink();
+    if links == 0 { Err(Error::Swept) } else { Ok(lock) }
 }
 
 /// Writes the record.

@@ -18,6 +18,7 @@ use crate::error::{Attempt, Result};
 use crate::ids::{Ids, Users};
 use crate::protocol::{self, Spec};
 use crate::stage;
+use crate::steps::{Step, reached};
 use crate::tree::{Access, Root};
 
 /// Puts the root together at [`stage::ROOT`]. Answers the users that its files belong to.
@@ -26,6 +27,7 @@ use crate::tree::{Access, Root};
 /// When the system refuses a step, or the specification asks for what cannot be.
 pub fn assemble(spec: &Spec) -> Result<Users> {
     let shown = Shown::take(spec)?;
+    reached(Step::UsersMade);
     shown.attach_slug()?;
     let ids = shown.users.ids;
     base(&spec.root, ids)?;

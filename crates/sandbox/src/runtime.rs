@@ -1,8 +1,10 @@
 //! The OCI runtime program: `crun`, or any other with the same command line.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use crate::frames;
 use crate::program;
 use crate::protocol::{Limits, Terminal};
 use crate::stage;
+use crate::steps::{Step, reached};
 use crate::streams::Streams;
 use crate::sys;
 
@@ -78,7 +81,9 @@ impl Runtime {
         };
         command.arg(&self.id);
         let pipes = Streams::connect(&mut command, terminal)?;
-        let status = program::run(&mut command)?;
+        let running = program::start(&mut command)?;
+        reached(Step::RuntimeSpawned);
+        let status = running.end()?;
         // The copies of the container's ends must not keep its pipes open.
         drop(command);
         let _ = fs::remove_file(CONSOLE);
@@ -135,8 +140,44 @@ impl Runtime {
         let again = || null.try_clone().attempt(|| "copy a descriptor");
         command.stdin(again()?).stdout(again()?).stderr(again()?);
         sys::unblock_signals_of(&mut command);
+        sys::end_with_us(&mut command);
         Ok(command)
     }
+}
+
+/// Processes of a runtime that works for this dyno, as its arguments say.
+///
+/// # Errors
+/// When the processes cannot be listed.
+pub fn at_work(dyno: &OsStr) -> io::Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if arguments(&entry.path()).is_some_and(|line| works_for(&line, dyno.as_bytes())) {
+            found.push(Pid::from_raw(number));
+        }
+    }
+    Ok(found)
+}
+
+/// What a process was started with. One whose first thread has ended may still be busy in others.
+fn arguments(process: &Path) -> Option<Vec<u8>> {
+    let read = |of: &Path| fs::read(of.join("cmdline")).ok().filter(|line| !line.is_empty());
+    read(process).or_else(|| {
+        let mut threads = fs::read_dir(process.join("task")).ok()?.flatten();
+        threads.find_map(|thread| read(&thread.path()))
+    })
+}
+
+/// Whether these arguments are such as [`Runtime`] gives.
+fn works_for(line: &[u8], dyno: &[u8]) -> bool {
+    let arguments: Vec<&[u8]> =
+        line.strip_suffix(&[0]).unwrap_or_default().split(|b| *b == 0).collect();
+    let root = [b"--root", stage::STATE.as_bytes()];
+    arguments.last() == Some(&dyno) && arguments.windows(2).any(|two| two == root)
 }
 
 fn write_json(name: &str, content: &Value) -> Result<()> {
@@ -176,4 +217,18 @@ fn receive_console(listener: &UnixListener) -> Result<OwnedFd> {
     let (_, fds) = frames::recv(connection.as_fd()).attempt(attempt)?;
     let missing = || io::Error::from(io::ErrorKind::UnexpectedEof);
     fds.into_iter().next().ok_or_else(missing).attempt(attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_at_work_is_known_by_its_arguments() {
+        let line = b"/usr/bin/crun\0--root\0state\0run\0--detach\0dyno-1\0";
+        assert!(works_for(line, b"dyno-1"));
+        assert!(!works_for(line, b"dyno-2"));
+        assert!(!works_for(b"grep\0state\0dyno-1\0", b"dyno-1"));
+        assert!(!works_for(b"", b"dyno-1"));
+    }
 }

@@ -11,7 +11,6 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, dup2_stdin, dup2_stdout, setsid, write};
 
-use crate::cgroup::Group;
 use crate::dyno::{self, Dyno};
 use crate::error::{Attempt, Error, Result, chain};
 use crate::exec::{self, Guest};
@@ -20,8 +19,11 @@ use crate::oci;
 use crate::protocol::{Ending, Event, Exec, MAX_FRAME, Request, SOCKET, Spec};
 use crate::reception::{Heard, Reception, Visitor};
 use crate::record::{self, Lock, RECORD, Record};
+use crate::rehearsal::Rehearsal;
 use crate::runtime::Runtime;
+use crate::steps::{Step, reached};
 use crate::streams::Streams;
+use crate::sweep;
 use crate::sys;
 
 /// How far the dyno is.
@@ -55,15 +57,22 @@ struct Shim {
 /// The whole life of a shim. Answers when all traces of the dyno are gone.
 pub fn live(directory: &Path) -> Result<()> {
     detach()?;
+    reached(Step::Detached);
+    let rehearsal = Rehearsal::begin();
     let mut lock = record::lock(directory)?;
     record::save(&mut lock, &Record { shim: Some(Pid::this().as_raw()), group: None })?;
+    reached(Step::Recorded);
     let reception = Reception::open(directory)?;
+    reached(Step::Listening);
     announce()?;
+    reached(Step::Announced);
     let spec = read_spec()?;
+    reached(Step::Instructed);
     let state = match dyno::start(&spec, &mut lock) {
         Ok(dyno) => State::Running(dyno),
         Err(error) => State::Over(failed(directory, &error)?, None),
     };
+    rehearsal.end();
     let shim = Shim {
         directory: directory.to_owned(),
         runtime: dyno::runtime(&spec),
@@ -123,6 +132,7 @@ fn failed(directory: &Path, error: &Error) -> Result<Ending> {
 
 impl Shim {
     fn serve(mut self) -> Result<()> {
+        reached(Step::Serving);
         loop {
             match self.wait()? {
                 Wake::ProgramOver => self = self.finish()?,
@@ -137,6 +147,7 @@ impl Shim {
                 Wake::GuestOver(index) => self.see_off(index),
                 Wake::Words => {
                     if self.listen() {
+                        reached(Step::Dismissed);
                         return self.vanish();
                     }
                 }
@@ -175,10 +186,12 @@ impl Shim {
         if let State::Running(dyno) = self.state {
             let (ending, streams) = dyno.finish()?;
             record::save_ending(&self.directory, &ending)?;
+            reached(Step::EndingWritten);
             self.state = State::Over(ending, Some(streams));
         }
         let event = self.state.event();
         self.tell(&event);
+        reached(Step::EndingTold);
         Ok(self)
     }
 
@@ -278,10 +291,13 @@ impl Shim {
         // A container that could not be started is not known to the runtime; the group is looked
         // at in any case.
         let deleted = self.runtime.delete();
-        let removed = Group::new(&self.group).and_then(|group| group.remove());
+        reached(Step::ContainerDeleted);
+        let removed = sweep::remove_group(&self.group);
+        reached(Step::GroupRemoved);
         for name in [SOCKET, RECORD] {
             let _ = fs::remove_file(self.directory.join(name));
         }
+        reached(Step::RecordRemoved);
         removed.and(if self.state.ran() { deleted } else { Ok(()) })
     }
 }

@@ -15,7 +15,7 @@ const PIPE_BYTES: i32 = 1024 * 1024;
 
 /// What [`crate::protocol::Event::Streams`] hands out.
 pub enum Streams {
-    /// Standard output and error.
+    /// Standard output and error together, and nothing more.
     Output([OwnedFd; 2]),
     /// Standard input, output and error.
     Pipes([OwnedFd; 3]),
@@ -29,7 +29,7 @@ impl Streams {
     pub fn connect(command: &mut Command, terminal: Terminal) -> Result<Option<Self>> {
         let streams = match terminal {
             Terminal::Pty { .. } => return Ok(None),
-            Terminal::Output => Self::Output(outputs(command)?),
+            Terminal::Output => Self::Output(merged(command)?),
             Terminal::Pipes => {
                 let (theirs, input) = pipe()?;
                 command.stdin(theirs);
@@ -59,6 +59,15 @@ impl Streams {
             *input = nowhere.into();
         }
     }
+}
+
+/// Output and error in one pipe, because only so their order is kept; the second is at its end.
+fn merged(command: &mut Command) -> Result<[OwnedFd; 2]> {
+    let (both, theirs) = pipe()?;
+    command.stdout(theirs.try_clone().attempt(|| "share a pipe")?);
+    command.stderr(theirs);
+    let (nothing, _) = io::pipe().attempt(|| "make a pipe")?;
+    Ok([both.into(), nothing.into()])
 }
 
 fn outputs(command: &mut Command) -> Result<[OwnedFd; 2]> {

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, Pid, Uid, fork, seteuid};
 
 /// What to change about a detached mount tree, submounts included.
@@ -162,6 +163,20 @@ pub fn unblock_signals_of(command: &mut Command) {
     let unblock = || SigSet::all().thread_unblock().map_err(io::Error::from);
     // SAFETY: it runs between fork and exec, and does nothing but one system call.
     unsafe { command.pre_exec(unblock) };
+}
+
+/// Has the command end with this process, from before its program begins.
+pub fn end_with_us(command: &mut Command) {
+    let us = Pid::this();
+    // SAFETY: it runs between fork and exec, and does nothing but two system calls.
+    unsafe { command.pre_exec(move || end_with(us)) };
+}
+
+/// Has the calling process, a child of `parent`, end with it. A change of users after that undoes it.
+pub fn end_with(parent: Pid) -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // It may have been killed before that.
+    if Pid::parent() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
 }
 
 /// Has the command begin with these limits, which are not above its starter's own.

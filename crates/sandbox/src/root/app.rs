@@ -11,6 +11,7 @@ use crate::error::{Attempt, Result};
 use crate::ids::{Ids, USER};
 use crate::protocol::Spec;
 use crate::stage;
+use crate::steps::{Step, reached};
 use crate::tree::{Access, Root, detached, magic, move_to};
 
 const FLAGS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
@@ -31,7 +32,8 @@ pub fn layer_over(directory: &Path) -> Result<()> {
 
 /// Gives the dyno its `/app`, `/tmp` and `/var/tmp`, on one disk with one limit.
 pub fn writable(root: &Root, spec: &Spec, ids: Ids) -> Result<()> {
-    disk::mount(spec.scratch.as_deref(), &spec.id, spec.limits.disk_bytes)?;
+    disk::mount(spec.scratch.as_deref(), spec.limits.disk_bytes)?;
+    reached(Step::DiskMounted);
     let disk = Path::new(stage::DISK);
     make_directory(&disk.join("upper"), 0o755, ids.host(USER))?;
     make_directory(&disk.join("work"), 0o700, ids.host(0))?;

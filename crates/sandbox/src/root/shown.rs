@@ -11,6 +11,7 @@ use crate::ids::{Ids, Users};
 use crate::loop_device;
 use crate::protocol::{Mount, Spec};
 use crate::stage;
+use crate::steps::{Step, reached};
 use crate::tree::{Access, Root, detached, move_to};
 
 /// Detached mounts, and the mapping under which their files belong to the dyno.
@@ -27,6 +28,7 @@ impl Shown {
     pub fn take(spec: &Spec) -> Result<Self> {
         if let Some(image) = &spec.slug {
             mount_image(image)?;
+            reached(Step::SlugMounted);
         }
         let own = Users::with(Ids::own(spec.id_base))?;
         match take(spec, Some(own.namespace.as_fd())) {

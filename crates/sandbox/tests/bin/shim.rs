@@ -3,6 +3,11 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let directory = std::env::args_os().nth(1).expect("the dyno's directory is the argument");
+    let mut arguments = std::env::args_os().skip(1);
+    let directory = arguments.next().expect("the dyno's directory is the argument");
+    if let Some(step) = arguments.next() {
+        let step = step.to_str().and_then(|step| step.parse().ok());
+        sandbox::steps::arm(step.expect("a step of a shim's life may follow"));
+    }
     sandbox::run(directory.as_ref())
 }

@@ -12,9 +12,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
+use sandbox::Step;
 use sandbox::frames::{self, Decoder};
 use sandbox::network::{Subnet, claim, ensure_host, remove_host};
 use sandbox::protocol::{Event, Limits, Mount, Request, Root, SOCKET, Spec, Terminal, VERSION};
+
+use crate::traces;
 
 /// No step of a test takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -134,20 +137,27 @@ impl House {
         image
     }
 
-    /// Starts a dyno and connects to it.
-    pub fn start(&self, spec: &Spec) -> Dyno {
+    /// Starts a shim, to kill itself at a step if one is given.
+    pub fn spawn(&self, spec: &Spec, step: Option<Step>) -> (PathBuf, Child) {
         let directory = self.directory.path().join(&spec.id);
         // As private as a server makes it.
         fs::DirBuilder::new().mode(0o700).create(&directory).unwrap();
         let log = File::create(directory.join("shim.log")).unwrap();
-        let mut shim = Command::new(env!("CARGO_BIN_EXE_shim-for-tests"))
+        let shim = Command::new(env!("CARGO_BIN_EXE_shim-for-tests"))
             .arg(&directory)
+            .args(step.map(Step::name))
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
             .unwrap();
+        (directory, shim)
+    }
+
+    /// Starts a dyno and connects to it.
+    pub fn start(&self, spec: &Spec) -> Dyno {
+        let (directory, mut shim) = self.spawn(spec, None);
         let frame = frames::encode(spec).unwrap();
         shim.stdin.take().unwrap().write_all(&frame).unwrap();
         let mut ready = [0];
@@ -155,7 +165,7 @@ impl House {
         let log = || fs::read_to_string(directory.join("shim.log")).unwrap();
         assert!(said.is_ok(), "the shim did not begin: {}", log());
         let server = Server::connect(&directory);
-        let group = format!("{}/{}", spec.cgroup_parent, spec.id);
+        let group = group(spec);
         Dyno { directory, shim, group, server }
     }
 
@@ -306,14 +316,17 @@ impl Dyno {
     }
 
     pub fn expect_no_trace(&self) {
-        let left: Vec<_> =
-            fs::read_dir(&self.directory).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let entries = fs::read_dir(&self.directory).into_iter().flatten();
+        let left: Vec<_> = entries.map(|e| e.unwrap().file_name()).collect();
         let known = ["shim.log", "ending.json"];
         assert!(left.iter().all(|name| known.contains(&name.to_str().unwrap())), "{left:?}");
-        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap() {
-            assert!(!hierarchy.unwrap().path().join(&self.group).exists());
-        }
+        assert_eq!(traces::groups(&self.group), Vec::<PathBuf>::new());
     }
+}
+
+/// The path of a dyno's control group.
+pub fn group(spec: &Spec) -> String {
+    format!("{}/{}", spec.cgroup_parent, spec.id)
 }
 
 /// Changes the size of a terminal.

@@ -12,7 +12,10 @@ mod life;
 mod limits;
 mod network;
 mod runtimes;
+mod steps;
 mod survival;
+mod sweeping;
+mod traces;
 
 /// The OCI runtime under test.
 const RUNTIME: &str = "/usr/bin/crun";

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -13,6 +12,7 @@ use sandbox::frames;
 use sandbox::protocol::{Ending, Event, Request};
 
 use crate::house::{House, Server};
+use crate::traces::{interface_exists, loop_devices_below, wait_until};
 
 #[test]
 fn a_dyno_outlives_its_server_and_nothing_it_says_is_lost() {
@@ -126,34 +126,6 @@ fn polite_signals_do_not_end_a_shim() {
 }
 
 #[test]
-fn a_killed_shim_takes_its_dyno_along_and_is_swept_up() {
-    let house = House::build();
-    let spec = house.spec("sleep 1000");
-    let mut dyno = house.start(&spec);
-    let pid = dyno.expect_running();
-    dyno.shim.kill().unwrap();
-    dyno.shim.wait().unwrap();
-    sandbox::sweep(&dyno.directory).unwrap();
-    assert_eq!(sandbox::ending(&dyno.directory).unwrap(), None);
-    assert!(is_over(pid));
-    dyno.expect_no_trace();
-    wait_until(|| !interface_exists(&spec.network.interface));
-}
-
-#[test]
-fn sweeping_ends_a_shim_that_lives() {
-    let house = House::build();
-    let mut dyno = house.start(&house.spec("sleep 1000"));
-    let pid = dyno.expect_running();
-    sandbox::sweep(&dyno.directory).unwrap();
-    assert!(is_over(pid));
-    assert!(!dyno.shim.wait().unwrap().success());
-    dyno.expect_no_trace();
-    // Again is no harm.
-    sandbox::sweep(&dyno.directory).unwrap();
-}
-
-#[test]
 fn nothing_of_a_dyno_is_left_on_the_host() {
     let house = House::build();
     let slug = house.slug(&[("file", "text")]);
@@ -235,29 +207,4 @@ impl Drop for Swept<'_> {
 fn host() -> (String, u32) {
     let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/dev/null").unwrap());
     (fs::read_to_string("/proc/self/mountinfo").unwrap(), owner)
-}
-
-/// Whether a process has ended; whoever has inherited it may not have noticed yet.
-fn is_over(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
-}
-
-fn interface_exists(name: &str) -> bool {
-    fs::exists(format!("/sys/class/net/{name}")).unwrap()
-}
-
-fn loop_devices_below(directory: &Path) -> Vec<String> {
-    let blocks = fs::read_dir("/sys/block").unwrap();
-    let files = blocks.map(|block| block.unwrap().path().join("loop/backing_file"));
-    let names = files.filter_map(|file| fs::read_to_string(file).ok());
-    names.filter(|name| name.starts_with(directory.to_str().unwrap())).collect()
-}
-
-/// The kernel takes interfaces and loop devices away a moment after their last user.
-fn wait_until(condition: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < end, "it did not happen");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

@@ -15,8 +15,14 @@ mod house;
 mod life;
 #[path = "../it/limits.rs"]
 mod limits;
+#[path = "../it/steps.rs"]
+mod steps;
 #[path = "../it/survival.rs"]
 mod survival;
+#[path = "../it/sweeping.rs"]
+mod sweeping;
+#[path = "../it/traces.rs"]
+mod traces;
 
 /// The OCI runtime under test.
 const RUNTIME: &str = "/usr/bin/runc";
