@@ -206,6 +206,18 @@ pub async fn wait_ended(control: &Control, id: BuildId) -> Result<Build> {
     }
 }
 
+/// Waits until no build is queued or running.
+///
+/// # Errors
+/// When the database fails.
+pub async fn until_none_is_pending(control: &Control) -> Result<()> {
+    let mut poked = control.store.subscribe(Poke::Builds);
+    while !control.read(|db| Ok(builds::pending(db)?)).await?.is_empty() {
+        poked.changed().await.map_err(Error::internal)?;
+    }
+    Ok(())
+}
+
 /// Ends what the last run of the server left pending; call it once, before claiming. A build whose
 /// release exists has succeeded; any other is failed, and says so in its output. Build dynos that
 /// still run are asked to end.

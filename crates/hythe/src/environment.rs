@@ -68,6 +68,17 @@ pub fn home() -> Option<PathBuf> {
     named("HOME").map(PathBuf::from)
 }
 
+/// This program's own file, also when a newer one has taken its place meanwhile.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn program() -> std::io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    // What the kernel says of a file that was replaced.
+    let replaced = path.to_str().and_then(|path| path.strip_suffix(" (deleted)"));
+    Ok(replaced.map_or_else(|| path.clone(), PathBuf::from))
+}
+
 /// The command line, program name first.
 pub fn arguments() -> Vec<OsString> {
     std::env::args_os().collect()

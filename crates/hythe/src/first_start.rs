@@ -42,6 +42,19 @@ pub fn lock(data_dir: &Path) -> anyhow::Result<Lock> {
     }
 }
 
+/// The same once the server that still holds it has let go of it. Blocks.
+///
+/// # Errors
+/// When it cannot be made or locked.
+pub fn wait_for_lock(data_dir: &Path) -> anyhow::Result<Lock> {
+    private_files::directory(data_dir)?;
+    let path = data_dir.join(LOCK_FILE);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("open {}", path.display()))?;
+    file.lock().with_context(|| format!("lock {}", path.display()))?;
+    Ok(Lock(file))
+}
+
 /// Whether a server is using the data directory now.
 pub fn is_locked(data_dir: &Path) -> bool {
     let Ok(file) = File::open(data_dir.join(LOCK_FILE)) else { return false };

@@ -1,9 +1,27 @@
 //! Port 0: the kernel chooses, before anybody must know the number.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context;
 use socket2::{Domain, Socket, Type};
+
+/// Sockets that listen already decide where the server listens, whatever it was told.
+///
+/// # Errors
+/// When the kernel does not say where one listens.
+pub fn adopt(addresses: &mut Vec<SocketAddr>, sockets: &[TcpListener]) -> anyhow::Result<()> {
+    if sockets.is_empty() {
+        return Ok(());
+    }
+    addresses.clear();
+    for socket in sockets {
+        let address = socket.local_addr().context("ask where a socket listens")?;
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(())
+}
 
 /// Replaces port 0 by a free port, which stays ours until what is returned is dropped. The sockets
 /// do not listen, so no connection reaches them; the router's do.

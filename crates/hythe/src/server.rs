@@ -1,7 +1,7 @@
 //! `hythe server`: builds the rooms, joins them, runs until told to stop, and takes them down in
 //! order: the router first, the log last. Dynos are left alone unless `--stop-dynos` was given.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +15,22 @@ use logplex::Logplex;
 use model::log::Lost;
 use model::traffic::Report;
 use model::{AppId, LogSink};
-use router::{Handover, Listen, Routes, Running, Tls};
-use tokio::signal::unix::{SignalKind, signal};
+use router::{Drained, Handover, Listen, Routes, Running, Tls};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::first_start::Lock;
 use crate::foundation::Foundation;
 use crate::platform::{self, Platform};
 use crate::settings::{Flags, Settings};
-use crate::{certificates, environment, first_start, foundation, gap, metrics, open_files, ports};
+use crate::takeover::{Predecessor, Successor};
+use crate::{
+    certificates, environment, first_start, foundation, gap, metrics, open_files, ports,
+    service_manager,
+};
 
 /// Batches of log lines that may wait for Logplex; beyond it they are dropped and counted.
 const LOG_BATCHES: usize = 4096;
@@ -36,10 +42,16 @@ const WAKES: usize = 1024;
 const REPORTS: usize = 64;
 /// Requests under way may take so long when the server stops.
 const DRAIN: Duration = Duration::from_secs(30);
+/// The same when another server takes over: they are in nobody's way.
+const DRAIN_BESIDE: Duration = Duration::from_secs(60 * 60);
+/// Connections to the platform may take so long then; who connects meanwhile waits.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
+/// Builds under way may take so long before another server takes over.
+const LAST_BUILDS: Duration = Duration::from_secs(15 * 60);
 /// Everything else may take so long.
 const WIND_DOWN: Duration = Duration::from_secs(15);
 
-/// Runs the platform until SIGTERM or SIGINT.
+/// Runs the platform until SIGTERM or SIGINT, or until another server has taken over.
 ///
 /// # Errors
 /// When it cannot start; the text says what was attempted.
@@ -55,13 +67,25 @@ pub fn run(flags: Flags) -> anyhow::Result<()> {
     if let Some(step) = flags.crash_shim_at {
         sandbox::steps::arm(step);
     }
-    let settings = Settings::read(flags)?;
+    let take_over = flags.take_over;
+    let mut settings = Settings::read(flags)?;
+    let mut before = take_over.then(Predecessor::at_standard_input).transpose()?;
+    let sockets = match &mut before {
+        Some(before) => before.sockets()?,
+        None => service_manager::sockets()?,
+    };
+    ports::adopt(&mut settings.listen, &sockets)?;
+    let lock = match before {
+        Some(_) => first_start::wait_for_lock(&settings.data_dir)?,
+        None => first_start::lock(&settings.data_dir)?,
+    };
+    let start = Start { lock, sockets, before };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("hythe")
         .build()
         .context("start the async runtime")?;
-    let result = runtime.block_on(serve(settings));
+    let result = runtime.block_on(serve(settings, start));
     // Whatever blocks in a thread now may not keep the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -76,20 +100,57 @@ fn trace() {
         .init();
 }
 
-async fn serve(mut settings: Settings) -> anyhow::Result<()> {
-    let _lock = first_start::lock(&settings.data_dir)?;
+/// What a server starts with.
+struct Start {
+    lock: Lock,
+    /// Sockets that listen already.
+    sockets: Vec<TcpListener>,
+    /// The server to be taken over from.
+    before: Option<Predecessor>,
+}
+
+/// What a server is told in the end.
+enum Order {
+    Stop,
+    /// Another server takes over.
+    HandOver(Successor),
+}
+
+async fn serve(mut settings: Settings, start: Start) -> anyhow::Result<()> {
     let reserved = ports::reserve(&mut settings.listen)?;
     let (sink, lines, lost) = LogSink::channel(LOG_BATCHES);
     let logs = start_logs(&settings, lines, lost)?;
     let foundation = Foundation::lay(settings, sink.clone()).await?;
-    let house = House::start(&foundation, logs.clone()).await?;
+    if start.before.is_none() {
+        gap::announce(&foundation, &logs).await?;
+    }
+    let house = House::start(&foundation, logs.clone(), start.sockets).await?;
     drop(reserved);
     announce(&foundation, &house.router);
-    let stop_dynos = wait_for_signal(&foundation).await?;
-    let all_ended = house.wind_down(stop_dynos).await;
+    if let Some(before) = start.before {
+        before.relieve(sink.clone())?;
+    }
+    let order = wait_for_order(&foundation.control).await?;
+    let (all_ended, left) = match order {
+        Order::Stop => (house.wind_down(foundation.settings.stop_dynos).await, None),
+        Order::HandOver(successor) => {
+            let (all_ended, left) = house.let_go(successor).await;
+            (all_ended, Some(left))
+        }
+    };
     gap::note(&foundation.settings.data_dir);
-    tokio::task::spawn_blocking(move || logs.shutdown(&sink)).await.context("end the log")?;
-    tracing::info!(all_ended, "The server has stopped.");
+    let end_logs = {
+        let sink = sink.clone();
+        move || logs.shutdown(&sink)
+    };
+    tokio::task::spawn_blocking(end_logs).await.context("end the log")?;
+    drop((foundation, start.lock));
+    match left {
+        None => tracing::info!(all_ended, "The server has stopped."),
+        Some(left) if all_ended => left.go(sink).await?,
+        // Something may still write: the new server must wait for this process's end.
+        Some(left) => left.successor.give(&left.sockets)?,
+    }
     Ok(())
 }
 
@@ -118,6 +179,8 @@ struct House {
     logs: Logplex,
     /// Reconcilers, jobs and connections.
     tasks: TaskTracker,
+    /// Connections to the platform.
+    connections: TaskTracker,
     /// Tells connections to finish, before anything they need is taken away.
     stop_connections: CancellationToken,
     /// Tells the rest.
@@ -125,11 +188,14 @@ struct House {
 }
 
 impl House {
-    async fn start(foundation: &Foundation, logs: Logplex) -> anyhow::Result<Self> {
-        let tasks = TaskTracker::new();
+    async fn start(
+        foundation: &Foundation,
+        logs: Logplex,
+        sockets: Vec<TcpListener>,
+    ) -> anyhow::Result<Self> {
+        let (tasks, connections) = (TaskTracker::new(), TaskTracker::new());
         let stop = CancellationToken::new();
         let stop_connections = CancellationToken::new();
-        gap::announce(foundation, &logs).await?;
         gap::keep(foundation.settings.data_dir.clone(), &tasks, stop.clone());
 
         // Requests are taken, and wait, while the dynos that still run are being found.
@@ -141,14 +207,15 @@ impl House {
         let (wake, asleep) = mpsc::channel(WAKES);
         let traffic = Traffic::default();
         let report = start_traffic(foundation, &traffic, &tasks, &stop);
-        let router = start_router(foundation, routes, Ways { wake, handover, report })?;
+        let router = start_router(foundation, routes, sockets, Ways { wake, handover, report })?;
 
         // Before dynos start, so that none is started for a build that nobody works on.
         let control = &foundation.control;
         control::builds::end_interrupted(control).await.context("end interrupted builds")?;
         let dynos = start_dynos(foundation, &tasks, &stop).await?;
         tasks.spawn(copy_views(dynos.views(), views));
-        tasks.spawn(wake_apps(dynos.clone(), asleep));
+        let waking = wake_apps(dynos.clone(), asleep);
+        tasks.spawn(stop.clone().run_until_cancelled_owned(waking));
         let git = start_git(foundation, &tasks, &stop)?;
         start_jobs(foundation, &dynos, &tasks, &stop);
         start_log_rules(foundation, &logs, &tasks, &stop)?;
@@ -164,12 +231,11 @@ impl House {
             api::router(api),
             git::router(git),
             dynos.clone(),
-            tasks.clone(),
+            connections.clone(),
             stop_connections.clone(),
         );
-        // Ends when the router, the only sender, is gone.
-        tasks.spawn(platform.run(handovers));
-        Ok(Self { router, dynos, logs, tasks, stop_connections, stop })
+        tasks.spawn(stop.clone().run_until_cancelled_owned(platform.run(handovers)));
+        Ok(Self { router, dynos, logs, tasks, connections, stop_connections, stop })
     }
 
     /// In order: no new connections; tails and connections end; jobs and reconcilers end. Answers
@@ -181,10 +247,65 @@ impl House {
         if stop_dynos {
             self.dynos.stop_all().await;
         }
-        self.stop.cancel();
-        self.tasks.close();
-        let ended = tokio::time::timeout(WIND_DOWN, self.tasks.wait()).await;
-        ended.is_ok() && drained == router::Drained::All
+        end(&self.stop, &self.tasks).await && drained == Drained::All
+    }
+
+    /// Ends everything but the router, which takes no more connections and lets the requests under
+    /// way end, so that `successor` can take over. Answers whether that went well, and what is left.
+    async fn let_go(mut self, successor: Successor) -> (bool, Left) {
+        let sockets = self.router.take_sockets();
+        let router = tokio::spawn(self.router.shutdown(DRAIN_BESIDE));
+        self.logs.end_sessions();
+        self.stop_connections.cancel();
+        self.connections.close();
+        // Who takes longer than that is told by the connection's end.
+        let _ = tokio::time::timeout(LAST_ANSWERS, self.connections.wait()).await;
+        let ended = end(&self.stop, &self.tasks).await;
+        (ended, Left { successor, sockets, router })
+    }
+}
+
+/// Ends jobs and reconcilers; answers whether they did by themselves.
+async fn end(stop: &CancellationToken, tasks: &TaskTracker) -> bool {
+    stop.cancel();
+    tasks.close();
+    tokio::time::timeout(WIND_DOWN, tasks.wait()).await.is_ok()
+}
+
+/// What is left of a server that another takes over from.
+struct Left {
+    successor: Successor,
+    sockets: Vec<TcpListener>,
+    /// Its last requests.
+    router: JoinHandle<Drained>,
+}
+
+impl Left {
+    /// Lets the successor serve, and waits for the last requests; what they have to say to the log
+    /// goes to it.
+    async fn go(self, sink: LogSink) -> anyhow::Result<()> {
+        let Self { mut successor, sockets, router } = self;
+        let (late, lines, _) = LogSink::channel(LOG_BATCHES);
+        sink.bequeath(late.clone());
+        let told = tokio::task::spawn_blocking(move || {
+            successor.give(&sockets)?;
+            drop(sockets);
+            successor.serves()?;
+            tracing::info!("Another server has taken over.");
+            successor.tell(&lines);
+            anyhow::Ok(())
+        });
+        let mut told = told;
+        let drained = tokio::select! {
+            // Without a successor there is nothing to wait for: let the service manager act.
+            ended = &mut told => return ended.context("watch the new server")?,
+            // The last request has ended: its line is on its way.
+            drained = router => drained.context("wait for the last requests")?,
+        };
+        late.wake();
+        told.await.context("send the last log lines")??;
+        tracing::info!(?drained, "The last request has ended.");
+        Ok(())
     }
 }
 
@@ -233,14 +354,19 @@ fn own_routes(foundation: &Foundation, traffic: Traffic) -> anyhow::Result<axum:
     Ok(platform::ca_route(certificates::ca(data_dir)?).merge(metrics))
 }
 
-fn start_router(foundation: &Foundation, routes: Routes, ways: Ways) -> anyhow::Result<Running> {
+fn start_router(
+    foundation: &Foundation,
+    routes: Routes,
+    sockets: Vec<TcpListener>,
+    ways: Ways,
+) -> anyhow::Result<Running> {
     let tls = Tls::Sniffed(foundation.certificates.certificates().clone());
     let listen = |&addr: &SocketAddr| Listen { addr, tls: tls.clone() };
     let listen = foundation.settings.listen.iter().map(listen).collect();
     let mut config = router::Config::new(listen, ways.wake);
     config.traffic = ways.report;
     config.threads = foundation.settings.workers.try_into().unwrap_or(config.threads);
-    router::start(config, routes, foundation.control.logs.clone(), ways.handover)
+    router::start_on(sockets, config, routes, foundation.control.logs.clone(), ways.handover)
         .context("start the router")
 }
 
@@ -270,8 +396,7 @@ async fn copy_views(mut from: watch::Receiver<dynos::Views>, to: watch::Sender<d
     }
 }
 
-/// Tells the dyno manager of requests for sleeping apps. Ends when the router, the only sender, is
-/// gone.
+/// Tells the dyno manager of requests for sleeping apps.
 async fn wake_apps(dynos: Dynos, mut asleep: mpsc::Receiver<AppId>) {
     while let Some(app) = asleep.recv().await {
         dynos.wake(app).await;
@@ -340,17 +465,39 @@ fn announce(foundation: &Foundation, router: &Running) {
     for address in &router.addrs {
         println!("ready http://{address}");
     }
+    service_manager::notify_ready();
 }
 
-/// Waits for the order to stop; answers whether the dynos are to stop too.
-async fn wait_for_signal(foundation: &Foundation) -> anyhow::Result<bool> {
+/// Waits for the order to stop, or to let a new server take over.
+async fn wait_for_order(control: &Control) -> anyhow::Result<Order> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    // Either arm, dropped, has lost nothing: the first signal ends the wait.
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut upgrade = signal(SignalKind::user_defined2()).context("listen for SIGUSR2")?;
+    loop {
+        // Any arm, dropped, has lost nothing: signals are counted from the calls above on. A
+        // successor that is dropped hears of it by the end of its socket, and ends.
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            successor = successor(&mut upgrade, control) => match successor {
+                Ok(successor) => return Ok(Order::HandOver(successor)),
+                Err(error) => tracing::error!("No new server takes over: {error:#}"),
+            },
+        }
     }
     tracing::info!("Stopping.");
-    Ok(foundation.settings.stop_dynos)
+    Ok(Order::Stop)
+}
+
+/// Waits for SIGUSR2, then for the end of all builds, and starts the new server.
+async fn successor(upgrade: &mut Signal, control: &Control) -> anyhow::Result<Successor> {
+    upgrade.recv().await;
+    tracing::info!("A new server is to take over.");
+    if tokio::time::timeout(LAST_BUILDS, control::builds::until_none_is_pending(control))
+        .await
+        .is_err()
+    {
+        tracing::warn!("Builds are still under way; they will be interrupted.");
+    }
+    tokio::task::spawn_blocking(Successor::start).await.context("start the new server")?
 }

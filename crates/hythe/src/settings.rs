@@ -41,6 +41,9 @@ pub struct Flags {
     /// Stop all dynos when the server is told to stop; without this they keep running
     #[arg(long)]
     pub stop_dynos: bool,
+    /// Take over from the server at the other end of standard input
+    #[arg(long, hide = true)]
+    pub take_over: bool,
     /// Abort at this step of what the server does: for tests of what the next one makes of it
     #[arg(long, value_name = "STEP", hide = true)]
     pub crash_at: Option<Step>,
