@@ -11,8 +11,8 @@ use crate::screen::Screen;
 use crate::session::Session;
 use crate::topics::features::{Enabled, Shelf};
 use crate::topics::{
-    apps, auth, boot_timeout, config, domains, features, git, inside, log_alerts, log_search, logs,
-    maintenance, metrics, ps, releases, run,
+    apps, auth, boot_timeout, certs, certs_auto, config, domains, features, git, inside,
+    log_alerts, log_search, logs, maintenance, metrics, ps, releases, run,
 };
 
 /// The client of Hythe: apps, dynos, config, releases and logs of any server
@@ -64,6 +64,36 @@ enum Command {
     /// Display the current logged in user
     #[command(name = "auth:whoami", visible_alias = "whoami")]
     Whoami,
+    /// List SSL certificates for an app
+    #[command(name = "certs")]
+    Certs(certs::List),
+    /// Add an SSL certificate to an app
+    #[command(name = "certs:add")]
+    CertsAdd(certs::Add),
+    /// Show how far an app's automatic certificates are
+    #[command(name = "certs:auto")]
+    CertsAuto(certs_auto::Show),
+    /// Disable automatic certificates for an app
+    #[command(name = "certs:auto:disable")]
+    CertsAutoDisable(certs_auto::Disable),
+    /// Enable automatic certificates for an app
+    #[command(name = "certs:auto:enable")]
+    CertsAutoEnable(certs_auto::Enable),
+    /// Ask again for certificates that were refused
+    #[command(name = "certs:auto:refresh")]
+    CertsAutoRefresh(certs_auto::Refresh),
+    /// Generate a key and a CSR or self-signed certificate
+    #[command(name = "certs:generate")]
+    CertsGenerate(certs::Generate),
+    /// Show what an SSL certificate says
+    #[command(name = "certs:info")]
+    CertsInfo(certs::Info),
+    /// Remove an SSL certificate from an app
+    #[command(name = "certs:remove")]
+    CertsRemove(certs::Remove),
+    /// Update an SSL certificate on an app
+    #[command(name = "certs:update")]
+    CertsUpdate(certs::Update),
     /// Display the config vars for an app
     #[command(name = "config")]
     Config(config::Show),
@@ -81,10 +111,22 @@ enum Command {
     Domains(domains::List),
     /// Add a domain to an app
     #[command(name = "domains:add")]
-    DomainsAdd(domains::Change),
+    DomainsAdd(domains::Add),
+    /// Remove all custom domains from an app
+    #[command(name = "domains:clear")]
+    DomainsClear(domains::Clear),
+    /// Show detailed information for a domain
+    #[command(name = "domains:info")]
+    DomainsInfo(domains::Named),
     /// Remove a domain from an app
     #[command(name = "domains:remove")]
-    DomainsRemove(domains::Change),
+    DomainsRemove(domains::Named),
+    /// Serve a domain with a different certificate
+    #[command(name = "domains:update")]
+    DomainsUpdate(domains::Update),
+    /// Wait for domains to be active
+    #[command(name = "domains:wait")]
+    DomainsWait(domains::Wait),
     /// List available app features
     #[command(name = "features")]
     Features(features::List),
@@ -222,13 +264,27 @@ impl Command {
             Self::Logout => auth::logout(session),
             Self::Token => auth::token(session),
             Self::Whoami => auth::whoami(session),
+            Self::Certs(args) => args.run(session),
+            Self::CertsAdd(args) => args.run(session),
+            Self::CertsAuto(args) => args.run(session),
+            Self::CertsAutoDisable(args) => args.run(session),
+            Self::CertsAutoEnable(args) => args.run(session),
+            Self::CertsAutoRefresh(args) => args.run(session),
+            Self::CertsGenerate(args) => args.run(session),
+            Self::CertsInfo(args) => args.run(session),
+            Self::CertsRemove(args) => args.run(session),
+            Self::CertsUpdate(args) => args.run(session),
             Self::Config(args) => args.run(session),
             Self::ConfigGet(args) => args.run(session),
             Self::ConfigSet(args) => args.run(session),
             Self::ConfigUnset(args) => args.run(session),
             Self::Domains(args) => args.run(session),
-            Self::DomainsAdd(args) => args.add(session),
+            Self::DomainsAdd(args) => args.run(session),
+            Self::DomainsClear(args) => args.run(session),
+            Self::DomainsInfo(args) => args.info(session),
             Self::DomainsRemove(args) => args.remove(session),
+            Self::DomainsUpdate(args) => args.run(session),
+            Self::DomainsWait(args) => args.run(session),
             Self::Features(args) => args.run(session, Shelf::General),
             Self::Labs(args) => args.run(session, Shelf::Labs),
             Self::FeaturesEnable(args) | Self::LabsEnable(args) => args.set(session, Enabled::Yes),
@@ -300,6 +356,10 @@ mod tests {
             "hythe git:credentials get",
             "hythe labs:enable log-runtime-metrics -a demo",
             "hythe ps:boot-timeout 90 -a demo",
+            "hythe domains:add *.example.com --cert quiet-otter-1 --wait -a demo",
+            "hythe certs:add a.crt a.key --domains a.example.com,b.example.com",
+            "hythe certs:update a.crt a.key --name quiet-otter-1 --confirm demo",
+            "hythe certs:auto:enable --wait",
         ] {
             assert!(parses(good), "{good}");
         }

@@ -3,6 +3,8 @@
 pub(crate) mod apps;
 pub(crate) mod auth;
 pub(crate) mod boot_timeout;
+pub(crate) mod certs;
+pub(crate) mod certs_auto;
 pub(crate) mod config;
 pub(crate) mod domains;
 pub(crate) mod features;

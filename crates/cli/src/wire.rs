@@ -104,6 +104,41 @@ pub(crate) struct Domain {
     pub kind: String,
     #[serde(default)]
     pub cname: Option<String>,
+    #[serde(default)]
+    pub sni_endpoint: Option<Named>,
+    #[serde(default)]
+    pub acm_status: Option<String>,
+    #[serde(default)]
+    pub acm_status_reason: Option<String>,
+    #[serde(default)]
+    pub status: String,
+    #[serde(default)]
+    pub updated_at: String,
+}
+
+/// A place for a certificate.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SniEndpoint {
+    pub name: String,
+    #[serde(default)]
+    pub domains: Vec<String>,
+    pub ssl_cert: Certificate,
+}
+
+/// What a certificate says.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Certificate {
+    #[serde(default)]
+    pub acm: bool,
+    #[serde(default, rename = "ca_signed?")]
+    pub ca_signed: bool,
+    pub cert_domains: Vec<String>,
+    pub expires_at: String,
+    pub issuer: String,
+    #[serde(default, rename = "self_signed?")]
+    pub self_signed: bool,
+    pub starts_at: String,
+    pub subject: String,
 }
 
 /// What the router saw of an app's requests.

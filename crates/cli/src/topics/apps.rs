@@ -359,7 +359,7 @@ impl Destroy {
 }
 
 /// Goes on only if the person gives the app's name a second time.
-fn confirm(screen: &Screen, app: &str, given: Option<&str>, danger: &str) -> Outcome {
+pub(crate) fn confirm(screen: &Screen, app: &str, given: Option<&str>, danger: &str) -> Outcome {
     if let Some(given) = given {
         if given == app {
             return Ok(());
