@@ -11,6 +11,7 @@
 mod adopt;
 mod attach;
 mod checksums;
+mod collector;
 mod config;
 mod dyno;
 mod launch;

@@ -1,5 +1,7 @@
 //! From bytes to lines.
 
+use model::log::Altered;
+
 /// A longer line is cut into several (Heroku, "Logging": 10,000 bytes).
 pub(crate) const MAX_LINE: usize = 10_000;
 
@@ -7,21 +9,39 @@ pub(crate) const MAX_LINE: usize = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     rest: Vec<u8>,
+    /// Whether the line that is not whole yet was cut before.
+    is_cut: bool,
+    altered: Altered,
 }
 
 impl Lines {
     /// The lines that `bytes` complete, without their ends. What is not UTF-8 is replaced.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
-        for part in bytes.split_inclusive(|&byte| byte == b'\n') {
-            self.take(part, &mut lines);
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            if self.rest.is_empty() && end <= MAX_LINE {
+                lines.push(self.text(&bytes[..end]));
+                self.is_cut = false;
+            } else {
+                self.take(&bytes[..=end], &mut lines);
+            }
+            bytes = &bytes[end + 1..];
+        }
+        if !bytes.is_empty() {
+            self.take(bytes, &mut lines);
         }
         lines
     }
 
     /// What is left when no more bytes come.
     pub(crate) fn finish(&mut self) -> Option<String> {
-        (!self.rest.is_empty()).then(|| text(&std::mem::take(&mut self.rest)))
+        let rest = std::mem::take(&mut self.rest);
+        (!rest.is_empty()).then(|| self.text(&rest))
+    }
+
+    /// Lines that were not given as they came, since this was last asked.
+    pub(crate) fn take_altered(&mut self) -> Altered {
+        std::mem::take(&mut self.altered)
     }
 
     /// Takes a part with at most one line end, which is its last byte.
@@ -34,7 +54,9 @@ impl Lines {
             };
             if ended && length <= room {
                 self.rest.extend_from_slice(&part[..length]);
-                lines.push(text(&std::mem::take(&mut self.rest)));
+                let line = std::mem::take(&mut self.rest);
+                lines.push(self.text(&line));
+                self.is_cut = false;
                 return;
             }
             if length < room {
@@ -49,9 +71,22 @@ impl Lines {
 
     /// A full piece of a long line. A character that is not complete stays for the next piece.
     fn cut(&mut self) -> String {
+        self.altered.cut += u64::from(!std::mem::replace(&mut self.is_cut, true));
         let whole = self.rest.len() - unfinished(&self.rest);
         let tail = self.rest.split_off(whole);
-        text(&std::mem::replace(&mut self.rest, tail))
+        let piece = std::mem::replace(&mut self.rest, tail);
+        self.text(&piece)
+    }
+
+    fn text(&mut self, bytes: &[u8]) -> String {
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => {
+                self.altered.replaced += 1;
+                String::from_utf8_lossy(bytes).into_owned()
+            }
+        }
     }
 }
 
@@ -72,11 +107,6 @@ fn width(first: u8) -> usize {
         0xF0..=0xF4 => 4,
         _ => 0,
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -113,6 +143,16 @@ mod tests {
     fn a_line_of_exactly_the_limit_is_one_line() {
         let line = format!("{}\n", "x".repeat(MAX_LINE));
         assert_eq!(all(&[line.as_bytes()]), ["x".repeat(MAX_LINE)]);
+    }
+
+    #[test]
+    fn lines_that_are_altered_are_counted() {
+        let mut lines = Lines::default();
+        lines.push(b"a\xFFb\xFF\nfine\n");
+        lines.push(&[b'x'; 25_000]);
+        lines.push(b"\n\xFE\n");
+        assert_eq!(lines.take_altered(), Altered { replaced: 2, cut: 1 });
+        assert_eq!(lines.take_altered(), Altered::default());
     }
 
     #[test]

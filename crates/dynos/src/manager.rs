@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::checksums::Checksums;
+use crate::collector::Collector;
 use crate::meters::{self, Meters};
 use crate::reconciler::Reconciler;
 use crate::runtime::Runtime;
@@ -53,6 +54,8 @@ pub(crate) struct House {
     pub(crate) meters: Meters,
     /// Slugs that are what they were.
     pub(crate) checksums: Checksums,
+    /// Reads what dynos print.
+    pub(crate) collector: Collector,
     /// A dyno has something to tell: wakes the reconciler.
     pub(crate) news: Notify,
     pub(crate) cancel: CancellationToken,
@@ -65,6 +68,8 @@ pub(crate) struct House {
 pub enum Error {
     #[error("could not prepare the directory for dynos")]
     RunDirectory { source: std::io::Error },
+    #[error("could not start the thread that reads what dynos print")]
+    Collector { source: std::io::Error },
     #[error("could not read or write the state of dynos")]
     Store { source: store::Error },
     #[error("there is no one-off dyno {0}")]
@@ -133,6 +138,7 @@ pub(crate) async fn start_on(
         runtime,
         meters: Meters::default(),
         checksums: Checksums::default(),
+        collector: Collector::start().map_err(|source| Error::Collector { source })?,
         news,
         cancel: cancel.clone(),
         tracker,

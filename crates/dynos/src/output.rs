@@ -42,7 +42,8 @@ impl AppLog {
         Self { logs, app, process, printed, out: Lines::default(), err: Lines::default() }
     }
 
-    fn push(&mut self, stream: Stream, bytes: &[u8]) {
+    /// Takes bytes in; whole lines go to the log.
+    pub(crate) fn push(&mut self, stream: Stream, bytes: &[u8]) {
         let lines = match stream {
             Stream::Out => self.out.push(bytes),
             Stream::Err => self.err.push(bytes),
@@ -50,12 +51,16 @@ impl AppLog {
         self.send(lines);
     }
 
-    fn finish(&mut self) {
+    /// Nothing more comes: a line without an end is one too.
+    pub(crate) fn finish(&mut self) {
         let rest = [self.out.finish(), self.err.finish()];
         self.send(rest.into_iter().flatten().collect());
     }
 
-    fn send(&self, lines: Vec<String>) {
+    fn send(&mut self, lines: Vec<String>) {
+        for altered in [self.out.take_altered(), self.err.take_altered()] {
+            self.logs.note_altered(self.app, altered);
+        }
         if !lines.is_empty() {
             self.printed.store(true, Ordering::Relaxed);
         }

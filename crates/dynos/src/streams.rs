@@ -64,9 +64,20 @@ impl Streams {
 }
 
 impl Outputs {
-    fn wire(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Self> {
+    /// Both, from their descriptors.
+    pub(crate) fn wire(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Self> {
         let stdout = Some(pipe::Receiver::from_owned_fd(stdout)?);
         Ok(Self { stdout, stderr: Some(pipe::Receiver::from_owned_fd(stderr)?) })
+    }
+
+    /// The descriptors of those that have not ended.
+    ///
+    /// # Errors
+    /// When they cannot be taken from the runtime.
+    pub(crate) fn into_pipes(self) -> io::Result<Vec<(Stream, OwnedFd)>> {
+        let both = [(Stream::Out, self.stdout), (Stream::Err, self.stderr)];
+        let open = both.into_iter().filter_map(|(stream, pipe)| Some((stream, pipe?)));
+        open.map(|(stream, pipe)| Ok((stream, pipe.into_nonblocking_fd()?))).collect()
     }
 
     /// Reads from whichever has something; `None` when both have ended. Loses nothing when dropped.

@@ -262,9 +262,14 @@ impl Keeper {
             }
             (None, Streams::Output(outputs)) => {
                 let sink = self.sink();
-                let cancel = self.house.cancel.clone();
+                let (house, cancel) = (self.house.clone(), self.house.cancel.clone());
                 Flow::Moving(self.spawn_flow(async move {
-                    output::pump(outputs, sink, cancel).await;
+                    match sink {
+                        Sink { log: Some(log), raw: None } => {
+                            house.collector.collect(outputs, log, cancel).await;
+                        }
+                        sink => output::pump(outputs, sink, cancel).await,
+                    }
                     None
                 }))
             }
