@@ -1,162 +1,222 @@
 #!/usr/bin/env python3
-"""The router's CPU time per request beside nginx's, in front of the same dyno.
+"""The router beside nginx and HAProxy, in front of the same dyno: CPU time, speed, latency, memory.
 
-usage: bench/router.py [--rounds N] [--seconds N] [--connections N]
-Needs nginx and wrk (Debian: nginx-light, wrk).
+usage: bench/router.py [--rounds N] [--seconds N] [--idle N] [--only WORD] [--alone]
+Needs nginx, HAProxy, wrk and h2load (Debian: nginx-light haproxy wrk nghttp2-client).
 """
 
 import argparse
-import os
 import re
-import shutil
+import resource
 import socket
+import ssl
 import subprocess
 import time
 
 import figures
+import peers
 from hythe import BENCH, Server, deployed
 
 APP = "router"
 
-NGINX = """
-daemon off;
-worker_processes {workers};
-pid {dir}/nginx.pid;
-error_log {dir}/nginx-error.log warn;
-worker_rlimit_nofile 4096;
-events {{ worker_connections 2048; }}
-http {{
-    log_format bench '$remote_addr $request_method "$request_uri" $host $status $body_bytes_sent '
-                     '$request_time $upstream_addr $http_x_request_id';
-    access_log {dir}/nginx-access.log bench;
-    client_body_temp_path {dir}/body;
-    proxy_temp_path {dir}/proxy;
-    fastcgi_temp_path {dir}/fastcgi;
-    uwsgi_temp_path {dir}/uwsgi;
-    scgi_temp_path {dir}/scgi;
-    keepalive_requests 1000000000;
-    upstream dyno {{ server {dyno}; keepalive 64; keepalive_requests 1000000000; }}
-    server {{
-        listen 127.0.0.1:{port};
-        server_name {host};
-        location / {{
-            proxy_pass http://dyno;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-Port $server_port;
-            proxy_set_header X-Request-Id $request_id;
-            proxy_set_header X-Request-Start $msec;
-            proxy_set_header Via "1.1 nginx";
-        }}
-    }}
-}}
-"""
 
-SCENARIOS = {
-    "small, kept connections": ("/", []),
-    "small, a connection each": ("/", ["-H", "Connection: close"]),
-    "100 KB, kept connections": ("/large", []),
-}
+class Case:
+    """What is asked, how, and what we aim at: CPU per request as a multiple of nginx's."""
+
+    def __init__(self, name, aim, path="/", connections=64, tls=False, fresh=False, h2=False):
+        self.name = name
+        self.aim = aim
+        self.path = path
+        self.connections = connections
+        self.tls = tls
+        self.fresh = fresh
+        self.h2 = h2
 
 
-class Nginx:
-    """nginx with a worker per core in front of the dyno. Use it with `with`."""
+CASES = [
+    Case("small, kept connections", 0.85),
+    Case("small, a connection each", 1.05, fresh=True),
+    Case("100 KB, kept connections", 0.70, path="/large", connections=32),
+    Case("TLS, kept connections", 0.75, tls=True),
+    Case("TLS, a connection each", 0.80, tls=True, fresh=True),
+    Case("HTTP/2, 16 x 16 streams", 1.00, tls=True, h2=True),
+]
 
-    def __init__(self, server, dyno):
-        self.program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-        if not self.program:
-            raise SystemExit("nginx is missing: apt-get install nginx-light")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.config = server.dir / "nginx.conf"
-        host = server.host(APP).split(":")[0]
-        workers = os.cpu_count()
-        text = NGINX.format(dir=server.dir, dyno=dyno, port=self.port, host=host, workers=workers)
-        self.config.write_text(text)
 
-    def __enter__(self):
-        self.process = subprocess.Popen([self.program, "-c", self.config], stderr=subprocess.DEVNULL)
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return self
-            except ConnectionRefusedError:
-                time.sleep(0.05)
-        raise SystemExit("nginx did not start")
+class Hythe:
+    """The whole server, with its log stream, its traffic history, everything."""
 
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait()
+    name = "hythe"
+
+    def __init__(self, server):
+        self.server = server
+        self.port = self.tls_port = server.port
 
     def cpu_seconds(self):
-        pids = [self.process.pid, *figures.children(self.process.pid)]
-        return sum(figures.cpu_seconds(pid) for pid in pids)
+        return figures.cpu_seconds(self.server.pid)
+
+    def pss_mib(self):
+        return figures.pss_mib(self.server.pid)
 
 
-def load(port, host, path, extra, options):
-    """One run of wrk. Gives its requests per second and their number."""
-    wrk = [
-        "wrk", "-t1", f"-c{options.connections}", f"-d{options.seconds}s",
-        "-H", f"Host: {host}", *extra, f"http://127.0.0.1:{port}{path}",
-    ]
-    out = subprocess.run(wrk, capture_output=True, text=True, check=True).stdout
-    if bad := re.search(r"Non-2xx.*|Socket errors.*", out):
-        raise SystemExit(f"{' '.join(wrk)}: {bad.group()}")
-    return int(re.search(r"(\d+) requests in", out).group(1))
+class Run:
+    """One run of a load generator against one proxy."""
+
+    def __init__(self, proxy, case, host, seconds):
+        before = proxy.cpu_seconds()
+        measure = self.h2load if case.h2 else self.wrk
+        measure(proxy, case, host, seconds)
+        self.micros = (proxy.cpu_seconds() - before) * 1e6 / self.requests
+        self.rate = self.requests / seconds
+
+    def wrk(self, proxy, case, host, seconds):
+        scheme, port = ("https", proxy.tls_port) if case.tls else ("http", proxy.port)
+        command = [
+            "wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--latency",
+            "-H", f"Host: {host}", *(["-H", "Connection: close"] if case.fresh else []),
+            f"{scheme}://127.0.0.1:{port}{case.path}",
+        ]
+        out = run(command)
+        if bad := re.search(r"Non-2xx.*|Socket errors.*", out):
+            raise SystemExit(f"{' '.join(command)}: {bad.group()}")
+        self.requests = int(re.search(r"(\d+) requests in", out).group(1))
+        self.p50, self.p99 = (millis(out, percent) for percent in ("50%", "99%"))
+
+    def h2load(self, proxy, case, host, seconds):
+        name = host.split(":")[0]
+        command = [
+            "h2load", "-t1", "-c16", "-m16", f"-D{seconds}", "--warm-up-time=1",
+            f"--connect-to=127.0.0.1:{proxy.tls_port}", f"https://{name}:{proxy.tls_port}{case.path}",
+        ]
+        out = run(command)
+        done = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", out)
+        if "Application protocol: h2" not in out or done.group(2) != "0":
+            raise SystemExit(f"{' '.join(command)}: {out}")
+        # h2load counts from the end of its warm-up on, the kernel from its begin.
+        self.requests = int(done.group(1)) * (seconds + 1) / seconds
+        self.p50 = self.p99 = None
 
 
-def micros_per_request(cpu_seconds, run):
-    before = cpu_seconds()
-    requests = run()
-    return (cpu_seconds() - before) * 1e6 / requests, requests
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+    return done.stdout
 
 
-def measure(server, nginx, name, options):
-    path, extra = SCENARIOS[name]
-    host = server.host(APP)
-    proxies = {
-        "hythe": (lambda: figures.cpu_seconds(server.pid), server.port),
-        "nginx": (nginx.cpu_seconds, nginx.port),
-    }
-    cost = {proxy: [] for proxy in proxies}
-    rate = {proxy: [] for proxy in proxies}
+def millis(text, percent):
+    number, unit = re.search(rf"{percent}\s+([\d.]+)(us|ms|s)", text).groups()
+    return float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+
+def measure(proxies, case, host, options):
+    runs = {proxy.name: [] for proxy in proxies}
     for number in range(options.rounds):
-        order = list(proxies) if number % 2 == 0 else list(reversed(proxies))
-        for proxy in order:
-            cpu_seconds, port = proxies[proxy]
-            run = lambda port=port: load(port, host, path, extra, options)  # noqa: E731
-            micros, requests = micros_per_request(cpu_seconds, run)
-            cost[proxy].append(micros)
-            rate[proxy].append(requests / options.seconds)
-    cpu = figures.ratio_of_rounds(cost["hythe"], cost["nginx"])
-    speed = figures.ratio_of_rounds(rate["hythe"], rate["nginx"])
-    print(
-        f"{name:26} CPU per request: hythe {figures.spread(cost['hythe'])} us, "
-        f"nginx {figures.spread(cost['nginx'])} us, ratio {cpu:.2f}; requests/s ratio {speed:.2f}"
-    )
+        for proxy in proxies if number % 2 == 0 else list(reversed(proxies)):
+            runs[proxy.name].append(Run(proxy, case, host, options.seconds))
+    return runs
+
+
+def row(case, runs):
+    """A line of the table: CPU per request and the ratio, speed, latency."""
+    micros = {name: [one.micros for one in rounds] for name, rounds in runs.items()}
+    rate = {name: [one.rate for one in rounds] for name, rounds in runs.items()}
+    ours = figures.ratio_of_rounds(micros["hythe"], micros["nginx"])
+    cells = [case.name, f"{ours:.2f}", f"{case.aim:.2f}", "met" if ours <= case.aim else "MISSED"]
+    cells.append(" / ".join(f"{figures.median(one):.1f}" for one in micros.values()))
+    cells.append(" / ".join(f"{figures.median(one) / 1000:.1f}" for one in rate.values()))
+    for percent in ("p50", "p99"):
+        values = [[getattr(one, percent) for one in rounds] for rounds in runs.values()]
+        known = all(value is not None for one in values for value in one)
+        cells.append(" / ".join(f"{figures.median(one):.1f}" for one in values) if known else "–")
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(proxies, host, options):
+    names = " / ".join(proxy.name for proxy in proxies)
+    heads = ["case", "CPU × nginx", "aim", "", f"CPU µs ({names})", "1000 req/s", "p50 ms", "p99 ms"]
+    print("| " + " | ".join(heads) + " |")
+    print("|" + "---|" * len(heads))
+    for case in CASES:
+        if options.only and options.only not in case.name:
+            continue
+        if case.tls and not hasattr(proxies[0], "tls_port"):
+            continue
+        able = [proxy for proxy in proxies if hasattr(proxy, "tls_port") or not case.tls]
+        print(row(case, measure(able, case, host, options)), flush=True)
+
+
+def idle_memory(proxy, host, count, tls):
+    """KiB of memory for each connection that has asked once and waits."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 1024, max(count + 1024, 65536)))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    port = proxy.tls_port if tls else proxy.port
+    request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    before, idle = proxy.pss_mib(), []
+    for _ in range(count):
+        connection = socket.create_connection(("127.0.0.1", port))
+        if tls:
+            connection = context.wrap_socket(connection, server_hostname=host.split(":")[0])
+        connection.sendall(request)
+        if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
+            raise SystemExit(f"{proxy.name} did not answer 200")
+        idle.append(connection)
+    time.sleep(2)
+    grown = proxy.pss_mib() - before
+    for connection in idle:
+        connection.close()
+    time.sleep(1)
+    return grown * 1024 / count
+
+
+def memory(proxies, host, options):
+    print(f"\n| memory | {' | '.join(proxy.name for proxy in proxies)} | aim |")
+    print("|---|" + "---|" * (len(proxies) + 1))
+    after = " | ".join(f"{proxy.pss_mib():.0f}" for proxy in proxies)
+    print(f"| MiB after the load (PSS) | {after} | |")
+    for tls in (False, True):
+        able = [proxy for proxy in proxies if hasattr(proxy, "tls_port") or not tls]
+        each = [f"{idle_memory(proxy, host, options.idle, tls):.1f}" for proxy in able]
+        each += [""] * (len(proxies) - len(able))
+        kind = "TLS connection" if tls else "connection"
+        aim = "" if tls else "2.0"
+        print(f"| KiB for each of {options.idle} idle {kind}s | {' | '.join(each)} | {aim} |")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--idle", type=int, default=5000)
+    parser.add_argument("--only", help="only cases with this word")
+    parser.add_argument("--alone", action="store_true", help="also the router without the platform")
     options = parser.parse_args()
     print(figures.machine())
-    print("hythe counts the whole server, with its log stream; nginx writes an access log.")
+    print("hythe is the whole server with its log stream; the others write an access log.\n")
     with Server() as server:
         deployed(server, APP, BENCH / "apps/nginx-plain")
         dyno = server.get(APP, "/address")[1].decode()
-        with Nginx(server, dyno) as nginx:
-            for name in SCENARIOS:
-                measure(server, nginx, name, options)
+        host, tls = server.host(APP), server.data / "tls"
+        nginx = peers.nginx(server.dir, dyno, host.split(":")[0], tls)
+        with nginx, peers.haproxy(server.dir, dyno, tls) as haproxy:
+            proxies = [Hythe(server), nginx, haproxy]
+            table(proxies, host, options)
+            if not options.only:
+                memory(proxies, host, options)
+            if options.alone:
+                alone(server, dyno, nginx, options)
         threads = figures.thread_cpu_seconds(server.pid)
         busiest = sorted(threads.items(), key=lambda item: -item[1])[:5]
-        print("server's threads: " + ", ".join(f"{name} {s:.1f} s" for name, s in busiest))
+        print("\nserver's threads: " + ", ".join(f"{name} {s:.1f} s" for name, s in busiest))
+
+
+def alone(server, dyno, nginx, options):
+    """The cases without TLS again, with the router alone."""
+    print("\nThe router without the platform:\n")
+    with peers.Alone(server.dir, dyno, 1) as router:
+        router.name = "hythe"
+        table([router, nginx], "app-0.localhost", options)
 
 
 if __name__ == "__main__":
