@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use control::apps::CACHE_STAMP;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::archive::own;
@@ -62,7 +63,7 @@ impl Cache {
     }
 
     fn stamp(&self) -> PathBuf {
-        self.dir.join("stack")
+        self.dir.join(CACHE_STAMP)
     }
 }
 
@@ -116,7 +117,7 @@ fn oldest_first(caches: &Path) -> io::Result<Vec<PathBuf>> {
     let mut dirs = Vec::new();
     for entry in fs::read_dir(caches)? {
         let path = entry?.path();
-        let built_at = fs::metadata(path.join("stack")).and_then(|found| found.modified());
+        let built_at = fs::metadata(path.join(CACHE_STAMP)).and_then(|found| found.modified());
         dirs.push((built_at.unwrap_or(SystemTime::UNIX_EPOCH), path));
     }
     dirs.sort();
@@ -175,6 +176,17 @@ mod tests {
         assert!(again.files().join("x").exists());
         let other = cache(&config, root.path(), "app", "heroku-26").await;
         assert!(!other.files().join("x").exists());
+    }
+
+    #[tokio::test]
+    async fn a_cache_whose_stamp_was_emptied_is_begun_anew() {
+        let root = tempfile::tempdir().expect("a directory");
+        let config = config(root.path());
+        let first = cache(&config, root.path(), "app", "heroku-24").await;
+        fs::write(first.files().join("x"), "kept").expect("written");
+        fs::write(root.path().join("app").join(CACHE_STAMP), "").expect("purged");
+        let again = cache(&config, root.path(), "app", "heroku-24").await;
+        assert!(!again.files().join("x").exists());
     }
 
     #[tokio::test]

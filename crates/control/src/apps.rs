@@ -164,10 +164,28 @@ pub fn repository(control: &Control, id: AppId) -> std::path::PathBuf {
     control.settings.repositories.join(format!("{id}.git"))
 }
 
+/// The file of a build cache that names the stack which the cache was filled on.
+pub const CACHE_STAMP: &str = "stack";
+
 /// Where the app's build cache is, or would be.
 #[must_use]
 pub fn cache(control: &Control, id: AppId) -> std::path::PathBuf {
     control.settings.caches.join(Path::new(&id.to_string()))
+}
+
+/// Has the next build begin with an empty cache. One that runs now keeps what it has.
+///
+/// # Errors
+/// When the app is not found or the disk fails.
+pub async fn purge_cache(control: &Control, who: &Account, id: AppId) -> Result<()> {
+    let who = who.clone();
+    control.read(move |db| access::app(db, &who, id).map(drop)).await?;
+    // A build drops a cache whose stamp does not name its stack.
+    let stamp = cache(control, id).join(CACHE_STAMP);
+    let emptied = tokio::task::spawn_blocking(move || {
+        if stamp.exists() { std::fs::write(&stamp, "") } else { Ok(()) }
+    });
+    emptied.await.map_err(Error::internal)?.map_err(Error::internal)
 }
 
 fn found(db: &Reader<'_>, id: AppId) -> Result<App> {

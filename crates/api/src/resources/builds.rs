@@ -1,7 +1,7 @@
 //! Builds: from source to slug.
 
 use axum::extract::{Path, State};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use axum::{Json, Router};
 use control::builds::{self, NewBuild};
 use http::StatusCode;
@@ -24,6 +24,7 @@ pub fn routes() -> Router<ApiState> {
         .route("/apps/{app}/builds", get(list).post(create))
         .route("/apps/{app}/builds/{build}", get(info).delete(cancel))
         .route("/apps/{app}/builds/{build}/result", get(result))
+        .route("/apps/{app}/build-cache", delete(purge_cache))
 }
 
 #[derive(Serialize)]
@@ -143,6 +144,17 @@ fn check(checksum: Option<&str>, blob: &str) -> Result<()> {
         "Source checksum `{checksum}` is not that of the uploaded source."
     )))
 }
+
+async fn purge_cache(
+    State(state): State<ApiState>,
+    AppPath { caller, app }: AppPath,
+) -> Result<Json<Empty>> {
+    control::apps::purge_cache(&state.control, &caller.account, app.id).await?;
+    Ok(Json(Empty {}))
+}
+
+#[derive(Serialize)]
+struct Empty {}
 
 async fn list(
     State(state): State<ApiState>,

@@ -151,6 +151,8 @@ async fn deploy(platform: &Platform) {
     let slug = platform.good("GET", &format!("/apps/demo/slugs/{slug}"), Value::Null).await;
     assert_eq!(slug["process_types"], json!({"web": "run", "worker": "work"}));
 
+    platform.good("DELETE", "/apps/demo/build-cache", Value::Null).await;
+
     let new = json!({"process_types": {"web": "run"}, "commit": "409cdef5"});
     let slug = platform.good("POST", "/apps/demo/slugs", new).await;
     assert_eq!(slug["blob"]["method"], "PUT");
