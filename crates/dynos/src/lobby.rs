@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Timestamp;
 use model::dyno::{OneOff, Terminal};
 use store::{Poke, one_offs};
 use tokio::net::UnixStream;
@@ -111,9 +110,9 @@ fn over(admitted: Result<(), oneshot::error::RecvError>, session: Session) -> St
 
 /// The client has left before its one-off began.
 async fn unwanted(house: &House, once: &OneOff) {
-    let id = once.id;
+    let (id, now) = (once.id, house.now());
     let cancelled = house.rooms.store.write(move |tx| {
-        one_offs::cancel(tx, id, Timestamp::now())?;
+        one_offs::cancel(tx, id, now)?;
         tx.poke(Poke::Dynos);
         Ok::<_, store::Error>(())
     });

@@ -62,6 +62,13 @@ pub(crate) struct House {
     pub(crate) tracker: TaskTracker,
 }
 
+impl House {
+    /// What time it is where the dynos run.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.runtime.now()
+    }
+}
+
 /// Why the dyno manager could not do something.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "each variant's text says what was attempted")]

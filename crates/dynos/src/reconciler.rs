@@ -81,7 +81,7 @@ impl Reconciler {
             pokes.mark_unchanged();
             let wait = match self.round().await {
                 Ok(wake_at) => {
-                    wake_at.map_or(LOOK_AGAIN, |at| at.since(Timestamp::now()).min(LOOK_AGAIN))
+                    wake_at.map_or(LOOK_AGAIN, |at| at.since(self.house.now()).min(LOOK_AGAIN))
                 }
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
@@ -103,7 +103,7 @@ impl Reconciler {
         self.desired = self.house.rooms.store.read(store::desired::read).await?;
         let observed = self.observed();
         let limits = &self.house.config.limits;
-        let plan = plan::plan(&self.desired, &observed, Timestamp::now(), limits);
+        let plan = plan::plan(&self.desired, &observed, self.house.now(), limits);
         self.woken.clone_from(&plan.waking);
         self.tell_shortage(&plan).await?;
         let unborn = self.act(&plan, &observed).await?;
@@ -111,7 +111,7 @@ impl Reconciler {
         self.publish();
         let wanted = |id| self.desired.one_offs.iter().any(|once| once.id == id);
         self.guests.retain(|&id, _| wanted(id));
-        let retry = (unborn > 0).then(|| Timestamp::now() + RETRY);
+        let retry = (unborn > 0).then(|| self.house.now() + RETRY);
         Ok(plan.wake_at.into_iter().chain(retry).min())
     }
 
@@ -154,7 +154,7 @@ impl Reconciler {
         }
         let kind = |id| observed.dynos.get(&id).map(|dyno| dyno.kind);
         let books: Vec<_> = dynos.iter().map(|&id| (id, kind(id))).collect();
-        let now = Timestamp::now();
+        let now = self.house.now();
         let closed = self.house.rooms.store.write(move |tx| {
             for (id, kind) in books {
                 match kind {

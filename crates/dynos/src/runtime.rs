@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use model::DynoId;
 use model::dyno::Exit;
+use model::{DynoId, Timestamp};
 use sandbox::protocol::Exec;
 use sandbox::usage::Memory;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -165,6 +166,27 @@ impl Runtime {
             Self::Local(local) => local.address(dyno, port),
             #[cfg(test)]
             Self::Sim(sim) => sim.address(dyno),
+        }
+    }
+
+    /// What time it is there.
+    pub(crate) fn now(&self) -> Timestamp {
+        match self {
+            Self::Local(_) => Timestamp::now(),
+            #[cfg(test)]
+            Self::Sim(sim) => sim.now(),
+        }
+    }
+
+    /// Whether somebody listens at an address.
+    ///
+    /// # Errors
+    /// What is heard instead.
+    pub(crate) async fn knock(&self, address: SocketAddr) -> std::io::Result<()> {
+        match self {
+            Self::Local(_) => TcpStream::connect(address).await.map(drop),
+            #[cfg(test)]
+            Self::Sim(sim) => sim.knock(address),
         }
     }
 

@@ -6,11 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::DynoState;
 use model::dyno::{DynoKind, StopReason};
 use model::plan::Condition;
 use model::steps::{Step, reached};
-use model::{DynoState, Timestamp};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -19,7 +18,7 @@ use crate::launch;
 use crate::lobby::Client;
 use crate::meters;
 use crate::output::{self, AppLog, Sink};
-use crate::runtime::{self, Over, Process, Status};
+use crate::runtime::{self, Over, Process, Runtime, Status};
 use crate::streams::Streams;
 
 use super::{Ending, Epitaph, Flow, Keeper, Phase, outgrown, over, told};
@@ -123,7 +122,7 @@ impl Keeper {
         let limit = self.boot;
         // Whichever comes first decides. A knock that is dropped is a connection closed.
         tokio::select! {
-            () = knock(address, &mut heard) => {}
+            () = knock(&self.house.runtime, address, &mut heard) => {}
             over = over(&mut self.process) => {
                 self.epitaph = Some(Epitaph { address, heard: found(heard.as_ref()) });
                 return Phase::Gone(Ending::Process(over));
@@ -179,7 +178,7 @@ impl Keeper {
 
     /// Writes and says that it is up.
     async fn come_up(&mut self) -> Phase {
-        let (id, now) = (self.id(), Timestamp::now());
+        let (id, now) = (self.id(), self.house.now());
         self.voice.changed(self.life.dyno.state, DynoState::Up);
         self.life.dyno.state = DynoState::Up;
         self.life.dyno.up_at = Some(now);
@@ -318,12 +317,12 @@ impl Keeper {
 }
 
 /// Knocks until somebody opens; `heard` is what the last knock met.
-async fn knock(address: SocketAddr, heard: &mut Option<io::Error>) {
+async fn knock(runtime: &Runtime, address: SocketAddr, heard: &mut Option<io::Error>) {
     let mut pause = FIRST_KNOCK;
     loop {
-        let opened = timeout(KNOCK, TcpStream::connect(address)).await;
+        let opened = timeout(KNOCK, runtime.knock(address)).await;
         match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(_connection) => return,
+            Ok(()) => return,
             Err(error) => *heard = Some(error),
         }
         sleep(pause).await;

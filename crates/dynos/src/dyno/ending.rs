@@ -55,7 +55,7 @@ impl Keeper {
         let (state, end) = self.state_after(&ending);
         self.say(&ending, exit, state);
         self.keep(&ending, exit);
-        let now = Timestamp::now();
+        let now = self.house.now();
         self.write_end(state, exit, now).await;
         self.has_ended();
         self.backend = None;

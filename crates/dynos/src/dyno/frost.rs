@@ -177,7 +177,7 @@ impl Keeper {
     }
 
     async fn becomes(&mut self, state: DynoState) {
-        let (id, now) = (self.id(), Timestamp::now());
+        let (id, now) = (self.id(), self.house.now());
         self.voice.changed(self.life.dyno.state, state);
         self.life.dyno.state = state;
         self.publish(Condition::Up);

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::DynoState;
 use model::dyno::{DynoKind, StopReason};
 use model::plan::Condition;
 use model::routes::Backend;
 use model::steps::{Step, reached};
-use model::{DynoState, Timestamp};
 use tokio::time::{sleep, timeout};
 
 use crate::runtime::Over;
@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(10);
 impl Keeper {
     /// No new requests, then none at all, then SIGTERM, then SIGKILL. A build gets only the last.
     pub(super) async fn stopping(&mut self, why: StopReason) -> Phase {
-        let (id, now) = (self.id(), Timestamp::now());
+        let (id, now) = (self.id(), self.house.now());
         let first = self.life.stop_reason.replace(why).is_none();
         let backend = self.backend.take();
         self.publish(Condition::Stopping);

@@ -32,7 +32,7 @@ impl Reconciler {
             return Ok(0);
         }
         let wanted = specs.len();
-        let now = Timestamp::now();
+        let now = self.house.now();
         let births = self.house.rooms.store.read(move |db| Ok(births(db, specs, now)));
         let births: Vec<Birth> = births.await.inspect_err(|_: &store::Error| {})?;
         let prepared: Vec<_> = births.into_iter().filter_map(|birth| self.prepare(birth)).collect();

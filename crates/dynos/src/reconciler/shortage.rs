@@ -32,9 +32,10 @@ impl Reconciler {
         self.show_into_lobby(plan).await?;
         let before = self.shortage.listed.take();
         let mut known = before.clone().unwrap_or_default();
+        let at = self.house.now();
         let waiting = plan.short.iter().filter_map(|short| {
             let listed = known.remove(&key(short)).filter(|dyno| is_of(dyno, short));
-            Some((key(short), listed.or_else(|| waiting(short))?))
+            Some((key(short), listed.or_else(|| waiting(short, at))?))
         });
         let now: HashMap<_, _> = waiting.collect();
         let same = before.is_some_and(|before| {
@@ -111,9 +112,8 @@ fn is_of(dyno: &Dyno, short: &Short) -> bool {
 }
 
 /// A dyno of the formation that waits. One-offs are not listed before they start.
-fn waiting(short: &Short) -> Option<Dyno> {
+fn waiting(short: &Short, now: Timestamp) -> Option<Dyno> {
     let DynoSpec::Formation(spec) = &short.spec else { return None };
-    let now = Timestamp::now();
     Some(Dyno {
         id: DynoId::random(),
         app: spec.app,
