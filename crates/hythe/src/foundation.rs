@@ -147,7 +147,8 @@ fn open(settings: &Settings, public: &Public, logs: LogSink) -> anyhow::Result<C
         caches: data.join("caches"),
         slugs_per_app: settings.slugs_per_app,
     };
-    Ok(Control::new(store, blobs, outputs, logs, decided))
+    let reach = settings.drains.reach.clone();
+    Ok(Control::new(store, blobs, outputs, logs, decided).with_reach(reach))
 }
 
 /// The verbs over a data directory that is there, for the operator's commands.
@@ -164,11 +165,17 @@ pub fn open_existing(settings: &Settings) -> anyhow::Result<Control> {
 }
 
 /// Configuration of drains.
-pub fn drains_config(_settings: &Settings) -> logplex::drains::Config {
-    logplex::drains::Config::new(|socket| {
+pub fn drains_config(settings: &Settings) -> logplex::drains::Config {
+    let transit = |socket: std::os::fd::BorrowedFd<'_>| {
         let sandbox::tcp::Transit { unacknowledged, window } = sandbox::tcp::transit(socket)?;
         Ok(logplex::drains::Transit { unacknowledged, window })
-    })
+    };
+    logplex::drains::Config {
+        directory: Some(settings.data_dir.join("drains")),
+        reach: settings.drains.reach.clone(),
+        authorities: settings.drains.authorities.clone(),
+        ..logplex::drains::Config::new(transit)
+    }
 }
 
 /// Configuration of the dyno manager. Claims this server's block of addresses and ids for as long

@@ -219,11 +219,13 @@ impl House {
         let git = start_git(foundation, &tasks, &stop)?;
         start_jobs(foundation, &dynos, &tasks, &stop);
         start_log_rules(foundation, &logs, &tasks, &stop)?;
+        let drains = start_drains(foundation, &logs, &tasks, &stop).await?;
         tasks.spawn(gap::forget_destroyed(foundation.control.clone(), logs.clone(), stop.clone()));
 
         let api_config = foundation.api_config()?;
         let api =
             api::ApiState::new(foundation.control.clone(), logs.clone(), api_config, tasks.clone())
+                .with_drains(drains)
                 .with_buildpacks(builds::buildpack_names())
                 .with_sizes(foundation.settings.sizes.clone());
         let platform = Platform::new(
@@ -418,6 +420,21 @@ fn start_git(
         }
     });
     Ok(state)
+}
+
+/// Starts the drains. Waits until it is known which are wanted, so that none misses a line.
+async fn start_drains(
+    foundation: &Foundation,
+    logs: &Logplex,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<logplex::Drains> {
+    let control = foundation.control.clone();
+    let wanted = control::log_drains::wanted(&control).await.context("read the drains")?;
+    let (publisher, wanted) = watch::channel(Arc::new(wanted));
+    tasks.spawn(control::log_drains::run(control, publisher, stop.clone()));
+    let config = foundation::drains_config(&foundation.settings);
+    logs.start_drains(wanted, config, tasks, stop.clone()).context("start the drains")
 }
 
 /// Starts the rules that tell somebody of log lines.

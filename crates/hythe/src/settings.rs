@@ -1,5 +1,6 @@
 //! The server's settings: flags over environment over the settings file over defaults, read once.
 
+mod drains;
 mod logs;
 mod tls;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 use crate::{capacity, environment, programs};
 
+pub use drains::{Drains, DrainsFile};
 pub use logs::{LogsFile, LogsKept, MailFile};
 pub use tls::{AcmeFile, TlsFiles, TlsSettings};
 
@@ -71,6 +73,7 @@ struct File {
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     acme: AcmeFile,
+    drains: DrainsFile,
     logs: LogsFile,
     mail: Option<MailFile>,
     sleep: SleepFile,
@@ -143,6 +146,8 @@ pub struct Settings {
     pub slugs_per_app: u32,
     /// Certificates.
     pub tls: TlsSettings,
+    /// Where drains may lead.
+    pub drains: Drains,
     /// How much is kept of logs.
     pub logs: LogsKept,
     /// The mail server for log alerts.
@@ -227,6 +232,7 @@ impl Settings {
             metrics_seconds: file.metrics_seconds.unwrap_or(20),
             memory_mib: file.memory_mib,
             memory_overcommit: overcommit(file.memory_overcommit)?,
+            drains: file.drains.read()?,
             logs: file.logs.read()?,
             mail: file.mail.map(|mail| mail.read(&domain)).transpose()?,
             tls: TlsSettings::read(file.tls_certificate, file.tls_key, file.acme, &domain)?,

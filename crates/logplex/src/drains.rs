@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use book::{DrainError, DrainState, DrainStatus};
+pub use buffer::Bounds;
 pub(crate) use buffer::{Buffer, Loss};
 pub(crate) use client::Client;
 pub use config::{Config, Timing, Transit, TransitOf};

@@ -14,7 +14,7 @@ use crate::record::Record;
 
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub struct Bounds {
     /// Lines that a drain may always keep waiting (Heroku: 1,024).
     pub lines: usize,
     /// Bytes that it may always keep waiting.

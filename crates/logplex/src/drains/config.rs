@@ -36,7 +36,8 @@ pub struct Config {
     pub shared_bytes: usize,
     /// How long things may take.
     pub timing: Timing,
-    pub(crate) bounds: Bounds,
+    /// How much may wait for one drain.
+    pub bounds: Bounds,
 }
 
 /// How long things may take.
@@ -83,11 +84,11 @@ impl Config {
             reach: Reach::default(),
             authorities: None,
             transit,
-            shared_bytes: 24 << 20,
+            shared_bytes: 16 << 20,
             timing: Timing::default(),
             bounds: Bounds {
                 lines: 1024,
-                bytes: 384 << 10,
+                bytes: 320 << 10,
                 most_lines: 16 << 10,
                 most_bytes: 4 << 20,
             },
@@ -112,7 +113,7 @@ impl Default for Timing {
             longest_retry_after: Duration::from_secs(60),
             give_up: Duration::from_secs(60),
             tell_every: Duration::from_secs(60),
-            flush: Duration::from_secs(5),
+            flush: Duration::from_secs(1),
         }
     }
 }

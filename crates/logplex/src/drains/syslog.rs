@@ -15,13 +15,13 @@ use super::sent::{Ended, Sent};
 use crate::record::Record;
 
 /// Bytes of lines that are written at once, about. What is in one write arrives or not together.
-const CHUNK: usize = 32 << 10;
+const CHUNK: usize = 16 << 10;
 
 /// Bytes of lines that are kept although they arrived, because they may be unread.
 const KEPT_BYTES: usize = 192 << 10;
 
 /// Lines that are written at once.
-const CHUNK_LINES: usize = 512;
+const CHUNK_LINES: usize = 256;
 
 /// How often the kernel is asked what has arrived while nothing new is written.
 const SETTLE: Duration = Duration::from_millis(100);

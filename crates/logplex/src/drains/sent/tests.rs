@@ -144,8 +144,8 @@ proptest! {
                 Act::Write(_) | Act::Again(_) | Act::BeginOnly(_) => {}
             }
         }
-        let read = sent.read();
         sent.disconnect(Ended::Broken, gauge(0), now);
+        let read = sent.read();
         let kept = ids(&sent.take_again(usize::MAX));
         prop_assert!(kept.is_sorted());
         for id in 1..=next {

@@ -110,15 +110,7 @@ impl Bed {
         };
         config.directory = directory.map(|directory| directory.join("drains"));
         let logplex = logplex::start(receiver, lost, room).expect("a room");
-        let query = Query { filter: Filter::default(), lines: 0, mode: Mode::Tail, after: None };
-        let mut tail = logplex.session(app, query);
-        let sent = Arc::<Mutex<Vec<String>>>::default();
-        let stream = sent.clone();
-        tokio::spawn(async move {
-            while let Some(lines) = tail.next_batch().await {
-                stream.lock().expect("lock").extend(lines.into_iter().map(|line| line.text));
-            }
-        });
+        let sent = follow(&logplex, app);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (wanted, follow) = watch::channel(Arc::new(wanted));
         let drains =
