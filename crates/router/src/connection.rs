@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use model::AppId;
 use model::codes::HCode;
@@ -347,15 +347,16 @@ impl Connection {
     pub async fn linger(mut self) {
         self.timer.set(self.thread.timeouts.linger);
         poll_fn(|cx| {
-            if self.client.socket.poll_finish(cx).is_pending() {
-                return self.timer.poll(cx);
+            // First, because somebody who never stops sending would use up the task's time slice.
+            if self.timer.poll(cx).is_ready() {
+                return Poll::Ready(());
             }
+            let _said_or_gone = ready!(self.client.socket.poll_finish(cx));
             loop {
                 self.client.input.clear();
-                match self.client.poll_fill(cx, BASE) {
-                    Poll::Ready(Ok(count)) if count > 0 => {}
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return self.timer.poll(cx),
+                match ready!(self.client.poll_fill(cx, BASE)) {
+                    Ok(count) if count > 0 => {}
+                    Ok(_) | Err(_) => return Poll::Ready(()),
                 }
             }
         })

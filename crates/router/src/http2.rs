@@ -20,7 +20,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -86,16 +86,17 @@ pub async fn serve(connection: Connection) {
 /// Reads and throws away what the client has sent before it heard the last word: closing with bytes
 /// unread would tear the connection down, and what was written last with it.
 fn poll_linger(cx: &mut Context<'_>, socket: &mut Socket, timer: &mut Timer) -> Poll<()> {
-    if socket.poll_finish(cx).is_pending() {
-        return timer.poll(cx);
+    // First, because somebody who never stops sending would use up the task's time slice.
+    if timer.poll(cx).is_ready() {
+        return Poll::Ready(());
     }
+    let _said_or_gone = ready!(socket.poll_finish(cx));
     let mut waste = [MaybeUninit::uninit(); 4096];
     loop {
         let mut waste = ReadBuf::uninit(&mut waste);
-        match socket.poll_read(cx, &mut waste) {
-            Poll::Ready(Ok(())) if !waste.filled().is_empty() => {}
-            Poll::Ready(_) => return Poll::Ready(()),
-            Poll::Pending => return timer.poll(cx),
+        match ready!(socket.poll_read(cx, &mut waste)) {
+            Ok(()) if !waste.filled().is_empty() => {}
+            Ok(()) | Err(_) => return Poll::Ready(()),
         }
     }
 }
@@ -156,10 +157,10 @@ impl Serving {
             match self.server.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => self.open(request, respond),
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
-                Poll::Pending if self.state != State::HangingUp && self.meter.is_flooded() => {
-                    self.hang_up();
-                }
-                Poll::Pending => return self.poll_patience(cx),
+                Poll::Pending => match self.meter.verdict() {
+                    Some(reason) if self.state != State::HangingUp => self.hang_up(reason),
+                    Some(_) | None => return self.poll_patience(cx),
+                },
             }
         }
     }
@@ -199,10 +200,10 @@ impl Serving {
         self.timer.set(self.thread.timeouts.linger);
     }
 
-    fn hang_up(&mut self) {
-        tracing::debug!(peer = %self.caller.peer, "an HTTP/2 client floods");
+    fn hang_up(&mut self, reason: Reason) {
+        tracing::debug!(peer = %self.caller.peer, %reason, "an HTTP/2 client is hung up on");
         self.state = State::HangingUp;
-        self.server.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        self.server.abrupt_shutdown(reason);
         self.timer.set(self.thread.timeouts.linger);
     }
 

@@ -5,10 +5,13 @@
 //! bytes that are written to the client and time bring it back. Without credit a client is hung up on
 //! (RFC 9113, 10.5), which is how rapid resets, floods of settings, pings, priorities, window updates
 //! and empty frames, and heads in crumbs all end.
+//!
+//! It also sees that a connection begins with settings (RFC 9113, 3.4), which `h2` does not ask for.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use h2::Reason;
 use tokio::time::Instant;
 
 /// What a client has at first, and at most. A page's worth of cancelled images is well within it.
@@ -21,12 +24,15 @@ const BYTES_PER_CREDIT: usize = 512;
 const PREFACE: usize = 24;
 /// A frame's head.
 const HEAD: usize = 9;
+/// The kind of frame that has to come first.
+const SETTINGS: u8 = 0x4;
 
 /// A connection's meter.
 pub struct Meter {
     frames: RefCell<Frames>,
     credit: Cell<u32>,
     since: Cell<Instant>,
+    verdict: Cell<Option<Reason>>,
 }
 
 /// Where in the stream of frames the reader stands.
@@ -36,19 +42,24 @@ struct Frames {
     known: usize,
     /// Bytes to be passed over.
     skip: usize,
+    /// The kind of the first frame.
+    first: Option<u8>,
 }
 
 impl Meter {
     /// With all credit, at the start of a connection.
     pub fn new() -> Self {
-        let frames = Frames { head: [0; HEAD], known: 0, skip: PREFACE };
-        let (credit, since) = (Cell::new(CREDIT), Cell::new(Instant::now()));
-        Self { frames: RefCell::new(frames), credit, since }
+        let (frames, credit) = (RefCell::new(Frames::new()), Cell::new(CREDIT));
+        Self { frames, credit, since: Cell::new(Instant::now()), verdict: Cell::new(None) }
     }
 
     /// Counts the frames that begin in `bytes`.
     pub fn read(&self, bytes: &[u8]) {
-        let cost = self.frames.borrow_mut().cost(bytes);
+        let mut frames = self.frames.borrow_mut();
+        let cost = frames.cost(bytes);
+        if frames.first.is_some_and(|kind| kind != SETTINGS) {
+            self.verdict.set(Some(Reason::PROTOCOL_ERROR));
+        }
         if cost == 0 {
             return;
         }
@@ -59,20 +70,22 @@ impl Meter {
         }
         let credit = (self.credit.get() + gained).min(CREDIT);
         self.credit.set(credit.saturating_sub(cost));
+        if cost >= credit {
+            self.verdict.set(Some(Reason::ENHANCE_YOUR_CALM));
+        }
     }
 
     /// The client has been sent so many bytes.
     pub fn wrote(&self, count: usize) {
         let gained = u32::try_from(count / BYTES_PER_CREDIT).unwrap_or(CREDIT).min(CREDIT);
-        // Once it has run out it is over.
-        if gained > 0 && !self.is_flooded() {
+        if gained > 0 {
             self.credit.set((self.credit.get() + gained).min(CREDIT));
         }
     }
 
-    /// Whether the client has used up its credit.
-    pub fn is_flooded(&self) -> bool {
-        self.credit.get() == 0
+    /// Why the client is to be hung up on. Once there is a reason it stays.
+    pub fn verdict(&self) -> Option<Reason> {
+        self.verdict.get()
     }
 }
 
@@ -82,6 +95,10 @@ fn earned(time: Duration) -> u32 {
 }
 
 impl Frames {
+    const fn new() -> Self {
+        Self { head: [0; HEAD], known: 0, skip: PREFACE, first: None }
+    }
+
     fn cost(&mut self, mut bytes: &[u8]) -> u32 {
         let mut cost: u32 = 0;
         while !bytes.is_empty() {
@@ -96,6 +113,7 @@ impl Frames {
                 self.known = 0;
                 let [a, b, c, kind, flags, ..] = self.head;
                 self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                self.first.get_or_insert(kind);
                 cost = cost.saturating_add(price(kind, flags, self.skip));
             }
         }
@@ -114,7 +132,7 @@ const fn price(kind: u8, flags: u8, length: usize) -> u32 {
         // RST_STREAM
         0x3 => 4,
         // SETTINGS, CONTINUATION
-        0x4 | 0x9 => 10,
+        SETTINGS | 0x9 => 10,
         // PING
         0x6 => 2,
         // PRIORITY, WINDOW_UPDATE, and those that are ignored
@@ -133,8 +151,21 @@ mod tests {
     }
 
     fn cost(bytes: &[u8], piece: usize) -> u32 {
-        let mut frames = Frames { head: [0; HEAD], known: 0, skip: PREFACE };
+        let mut frames = Frames::new();
         bytes.chunks(piece).map(|piece| frames.cost(piece)).sum()
+    }
+
+    fn begin(meter: &Meter) {
+        meter.read(&[0; PREFACE]);
+        meter.read(&frame(SETTINGS, 0, 0));
+    }
+
+    #[test]
+    fn settings_come_first() {
+        let meter = Meter::new();
+        meter.read(&[0; PREFACE]);
+        meter.read(&frame(6, 0, 8));
+        assert_eq!(meter.verdict(), Some(Reason::PROTOCOL_ERROR));
     }
 
     #[test]
@@ -154,19 +185,19 @@ mod tests {
     fn a_flood_uses_the_credit_up_and_a_download_keeps_it() {
         let pings: Vec<u8> = frame(6, 0, 8).repeat(600);
         let meter = Meter::new();
-        meter.read(&[0; PREFACE]);
+        begin(&meter);
         meter.read(&pings);
-        assert!(meter.is_flooded());
+        assert_eq!(meter.verdict(), Some(Reason::ENHANCE_YOUR_CALM));
         meter.wrote(1 << 30);
-        assert!(meter.is_flooded(), "it is over once it is over");
+        assert!(meter.verdict().is_some(), "it is over once it is over");
 
         let updates: Vec<u8> = frame(8, 0, 4).repeat(2);
         let meter = Meter::new();
-        meter.read(&[0; PREFACE]);
+        begin(&meter);
         for _ in 0..10_000 {
             meter.wrote(16 * 1024);
             meter.read(&updates);
         }
-        assert!(!meter.is_flooded());
+        assert_eq!(meter.verdict(), None);
     }
 }

@@ -31,7 +31,7 @@ impl AsyncRead for Metered {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.meter.is_flooded() {
+        if self.meter.verdict().is_some() {
             // Nothing more is heard. Whoever polls looks at the meter next, so no wake-up is needed.
             return Poll::Pending;
         }

@@ -1,4 +1,6 @@
-//! HTTP/2 as browsers speak it: the same answers, rules and log lines as over HTTP/1.1.
+//! HTTP/2 as browsers speak it, as nobody should, and as attackers do.
 
 mod client;
+mod frames;
+mod rfc9113;
 mod streams;

@@ -209,7 +209,7 @@ fn a_dyno_that_breaks_off_resets_its_stream_alone() {
 
 #[test]
 fn a_client_that_cancels_frees_the_dyno_and_is_logged() {
-    let (left, has_left) = std::sync::mpsc::channel();
+    let (left, has_left) = std::sync::mpsc::sync_channel(1);
     let secure = serving(move |wire| {
         let (head, _) = wire.request().unwrap();
         if head.starts_with("GET /begun") {
@@ -293,7 +293,7 @@ fn a_client_that_does_not_read_holds_its_dyno_back_and_then_is_cut() {
 
 #[test]
 fn a_dyno_that_does_not_read_holds_its_client_back() {
-    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let wait = Mutex::new(wait);
     let timeouts = Timeouts { idle: PATIENCE, first_byte: PATIENCE, ..rig::timeouts() };
     let secure =
@@ -352,7 +352,7 @@ fn streams_are_served_side_by_side() {
 
 #[test]
 fn streams_under_way_end_when_the_router_stops() {
-    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let wait = Mutex::new(wait);
     let mut secure = serving(move |wire| {
         wire.request().unwrap();
