@@ -1,6 +1,7 @@
 //! HTTP/2 as browsers speak it, as nobody should, and as attackers do.
 
 mod client;
+mod floods;
 mod frames;
 mod rfc9113;
 mod streams;

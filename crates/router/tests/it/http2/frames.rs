@@ -212,6 +212,21 @@ impl Frames {
         Some(self.read.drain(..count).collect())
     }
 
+    /// Takes in what has come, without waiting; whether the connection is over.
+    pub fn drain(&mut self) -> bool {
+        let mut some = [0; 16 * 1024];
+        self.tls.sock.set_nonblocking(true).unwrap();
+        let over = loop {
+            match self.tls.read(&mut some) {
+                Ok(0) => break true,
+                Ok(count) => self.read.extend(&some[..count]),
+                Err(error) => break error.kind() != ErrorKind::WouldBlock,
+            }
+        };
+        self.tls.sock.set_nonblocking(false).unwrap();
+        over
+    }
+
     /// Reads give up after so long.
     pub fn patience(&mut self, limit: Duration) {
         self.tls.sock.set_read_timeout(Some(limit)).unwrap();
