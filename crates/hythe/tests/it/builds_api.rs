@@ -179,3 +179,20 @@ fn a_slug_made_elsewhere_is_uploaded_released_and_serves() {
     let run = ["run", "--exit-code", "-a", "demo", "--", "ls"];
     assert_eq!(client.person.heroku(&run).trim(), "s.js");
 }
+
+#[test]
+fn a_purged_cache_is_empty_for_the_next_build() {
+    let client = Client::new();
+    let archive = client.archive(&[
+        ("package.json", r#"{"name":"x","version":"1.0.0","dependencies":{"ms":"2.1.3"}}"#),
+        ("Procfile", "web: node s.js\n"),
+    ]);
+    let transcript = || client.output(&client.build(&client.upload(&archive)));
+    let first = transcript();
+    assert!(first.contains("No cache found"), "{first}");
+    let second = transcript();
+    assert!(second.contains("- npm cache"), "{second}");
+    client.call("DELETE", "/apps/demo/build-cache", &Value::Null, 200);
+    let third = transcript();
+    assert!(third.contains("No cache found"), "{third}");
+}
