@@ -176,12 +176,20 @@ pub async fn run(
     reports: mpsc::Receiver<Report>,
     cancel: CancellationToken,
 ) {
-    tokio::join!(absorb(&sums, reports), keep(&control, &sums, &cancel), age(&control, &cancel));
+    tokio::join!(
+        absorb(&sums, reports, &cancel),
+        keep(&control, &sums, &cancel),
+        age(&control, &cancel)
+    );
     flush(&control, &sums).await;
 }
 
-async fn absorb(sums: &Traffic, mut reports: mpsc::Receiver<Report>) {
-    while let Some(report) = reports.recv().await {
+async fn absorb(sums: &Traffic, mut reports: mpsc::Receiver<Report>, cancel: &CancellationToken) {
+    while let Some(Some(report)) = cancel.run_until_cancelled(reports.recv()).await {
+        sums.absorb(report, Timestamp::now());
+    }
+    // What was said before the end counts; a router that goes on for others is not waited for.
+    while let Ok(report) = reports.try_recv() {
         sums.absorb(report, Timestamp::now());
     }
 }
