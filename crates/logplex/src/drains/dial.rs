@@ -22,7 +22,7 @@ use super::sent::Gauge;
 
 /// Bytes that may be in the kernel on our side; the kernel doubles it. What is written but not
 /// acknowledged is kept in memory too, so it is not large.
-const SEND_BUFFER: u32 = 128 << 10;
+const SEND_BUFFER: u32 = 64 << 10;
 
 /// Addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 4;

@@ -17,10 +17,11 @@ const UNREAD: Duration = Duration::from_secs(1);
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// The other side closed it after it had read all that it acknowledged.
-    Closed,
-    /// It broke: what was acknowledged may be unread.
-    Broken,
+    /// By us, when the receiver had no reason to leave anything unread.
+    ByUs,
+    /// By the receiver, or by what is between: what was acknowledged may be unread. Even an orderly
+    /// end says nothing of what came in between the end of writing and the end of reading.
+    ByReceiver,
 }
 
 /// Lines on their way, oldest first.
@@ -28,7 +29,9 @@ pub(crate) struct Sent {
     entries: VecDeque<Entry>,
     /// To be written again, older than all that waits elsewhere.
     again: VecDeque<Arc<Record>>,
-    bytes: usize,
+    /// Of the lines that have arrived and are still kept.
+    arrived_lines: usize,
+    arrived_bytes: usize,
     most_lines: usize,
     most_bytes: usize,
     widest: u32,
@@ -55,7 +58,16 @@ impl Sent {
     /// Nothing is on its way. Of the lines that are acknowledged it keeps at most so many.
     pub fn new(most_lines: usize, most_bytes: usize) -> Self {
         let (entries, again) = (VecDeque::new(), VecDeque::new());
-        Self { entries, again, bytes: 0, most_lines, most_bytes, widest: 0, read: 0 }
+        Self {
+            entries,
+            again,
+            arrived_lines: 0,
+            arrived_bytes: 0,
+            most_lines,
+            most_bytes,
+            widest: 0,
+            read: 0,
+        }
     }
 
     /// Whether nothing is on its way or waits to be written again.
@@ -87,7 +99,6 @@ impl Sent {
     /// These are about to be written.
     pub fn begin(&mut self, records: Vec<Arc<Record>>) {
         for record in records {
-            self.bytes += record.bytes();
             self.entries.push_back(Entry { record, end: u64::MAX, acknowledged: None });
         }
     }
@@ -105,6 +116,8 @@ impl Sent {
         let mut new = Vec::with_capacity(arrived.saturating_sub(known));
         for entry in self.entries.range_mut(known.min(arrived)..arrived) {
             entry.acknowledged = Some(now);
+            self.arrived_lines += 1;
+            self.arrived_bytes += entry.record.bytes();
             new.push(entry.record.clone());
         }
         self.widest = self.widest.max(gauge.window);
@@ -116,7 +129,7 @@ impl Sent {
     /// lines that are known to have arrived only now.
     pub fn disconnect(&mut self, ended: Ended, gauge: Gauge, now: Instant) -> Vec<Arc<Record>> {
         let arrived = self.settle(gauge, now);
-        if ended == Ended::Closed {
+        if ended == Ended::ByUs {
             let known = self.entries.partition_point(|entry| entry.acknowledged.is_some());
             for entry in self.entries.drain(..known) {
                 self.read = self.read.max(entry.record.id);
@@ -126,8 +139,7 @@ impl Sent {
         let mut again: VecDeque<_> = entries.collect();
         again.append(&mut self.again);
         self.again = again;
-        self.bytes = 0;
-        self.widest = 0;
+        (self.arrived_lines, self.arrived_bytes, self.widest) = (0, 0, 0);
         arrived
     }
 
@@ -145,11 +157,13 @@ impl Sent {
         while let Some(first) = self.entries.front() {
             let Some(at) = first.acknowledged else { return };
             let is_read = reader_keeps_up && now.duration_since(at) >= UNREAD;
-            let is_over = self.entries.len() > self.most_lines || self.bytes > self.most_bytes;
+            let is_over =
+                self.arrived_lines > self.most_lines || self.arrived_bytes > self.most_bytes;
             if !is_read && !is_over {
                 return;
             }
-            self.bytes -= first.record.bytes();
+            self.arrived_lines -= 1;
+            self.arrived_bytes -= first.record.bytes();
             self.read = self.read.max(first.record.id);
             self.entries.pop_front();
         }

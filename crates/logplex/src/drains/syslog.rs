@@ -208,9 +208,9 @@ impl Post<'_> {
     fn leave(&mut self, connection: &Connection, left: &Left) {
         let gauge = connection.gauge();
         let ended = match left {
-            Left::Closed | Left::Rested => Ended::Closed,
-            Left::Done if self.sent.reader_keeps_up(gauge) => Ended::Closed,
-            Left::Done | Left::Broken(_) => Ended::Broken,
+            Left::Rested => Ended::ByUs,
+            Left::Done if self.sent.reader_keeps_up(gauge) => Ended::ByUs,
+            Left::Done | Left::Closed | Left::Broken(_) => Ended::ByReceiver,
         };
         let arrived: Vec<Arc<Record>> =
             self.sent.disconnect(ended, gauge, std::time::Instant::now());

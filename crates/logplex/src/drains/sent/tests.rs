@@ -48,7 +48,7 @@ fn after_a_reset_everything_that_may_be_unread_is_sent_again() {
     assert_eq!(ids(&sent.settle(gauge(20), later)), [2]);
     sent.begin(vec![record(4)]);
     assert_eq!(sent.read(), 1);
-    assert_eq!(ids(&sent.disconnect(Ended::Broken, gauge(20), later)), [0; 0]);
+    assert_eq!(ids(&sent.disconnect(Ended::ByReceiver, gauge(20), later)), [0; 0]);
     assert_eq!(ids(&sent.take_again(10)), [2, 3, 4]);
     assert!(sent.is_empty());
 }
@@ -60,25 +60,28 @@ fn a_reader_that_lags_is_not_believed_to_have_read() {
     sent.settle(gauge(10), now);
     let lagging = Gauge { acknowledged: 20, window: 10 };
     sent.settle(lagging, now + 10 * UNREAD);
-    sent.disconnect(Ended::Broken, lagging, now + 10 * UNREAD);
+    sent.disconnect(Ended::ByReceiver, lagging, now + 10 * UNREAD);
     assert_eq!(ids(&sent.take_again(10)), [1, 2]);
 }
 
 #[test]
-fn after_an_orderly_end_only_what_did_not_arrive_is_sent_again() {
+fn after_our_own_end_only_what_did_not_arrive_is_sent_again() {
     let (mut sent, now) = (sent(), Instant::now());
     write(&mut sent, &[(1, 10), (2, 20)]);
-    assert_eq!(ids(&sent.disconnect(Ended::Closed, gauge(10), now)), [1]);
+    assert_eq!(ids(&sent.disconnect(Ended::ByUs, gauge(10), now)), [1]);
     assert_eq!(ids(&sent.take_again(10)), [2]);
 }
 
 #[test]
 fn acknowledged_lines_are_bounded_and_others_are_not_dropped() {
     let (mut sent, now) = (Sent::new(2, 1_000_000), Instant::now());
-    write(&mut sent, &[(1, 10), (2, 20), (3, 30), (4, 40)]);
+    write(&mut sent, &[(1, 10), (2, 20), (3, 30), (4, 40), (5, 50)]);
     sent.settle(gauge(20), now);
-    sent.disconnect(Ended::Broken, gauge(20), now);
-    assert_eq!(ids(&sent.take_again(10)), [3, 4]);
+    assert_eq!(sent.read(), 0);
+    sent.settle(gauge(40), now);
+    assert_eq!(sent.read(), 2);
+    sent.disconnect(Ended::ByReceiver, gauge(40), now);
+    assert_eq!(ids(&sent.take_again(10)), [3, 4, 5]);
 }
 
 /// What may happen to a connection.
@@ -136,15 +139,15 @@ proptest! {
                     acknowledged = written.min(acknowledged + u64::from(more));
                     arrived.extend(ids(&sent.settle(gauge(acknowledged), now)));
                 }
-                Act::Disconnect(broken) => {
-                    let ended = if broken { Ended::Broken } else { Ended::Closed };
+                Act::Disconnect(by_receiver) => {
+                    let ended = if by_receiver { Ended::ByReceiver } else { Ended::ByUs };
                     arrived.extend(ids(&sent.disconnect(ended, gauge(acknowledged), now)));
                     (written, acknowledged, half_written) = (0, 0, false);
                 }
                 Act::Write(_) | Act::Again(_) | Act::BeginOnly(_) => {}
             }
         }
-        sent.disconnect(Ended::Broken, gauge(0), now);
+        sent.disconnect(Ended::ByReceiver, gauge(0), now);
         let read = sent.read();
         let kept = ids(&sent.take_again(usize::MAX));
         prop_assert!(kept.is_sorted());

@@ -11,6 +11,7 @@ use model::drain::{Drain, Form, Reach};
 use model::log::Source;
 use model::{AppId, DrainId, LogEntry, LogSink, Timestamp};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -86,6 +87,7 @@ pub struct Bed {
     stop: CancellationToken,
     /// Lines of the app's stream.
     sent: Arc<Mutex<Vec<String>>>,
+    follower: JoinHandle<()>,
     next: u64,
 }
 
@@ -110,12 +112,12 @@ impl Bed {
         };
         config.directory = directory.map(|directory| directory.join("drains"));
         let logplex = logplex::start(receiver, lost, room).expect("a room");
-        let sent = follow(&logplex, app);
+        let (sent, follower) = follow(&logplex, app);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (wanted, follow) = watch::channel(Arc::new(wanted));
         let drains =
             logplex.start_drains(follow, config, &tasks, stop.clone()).expect("authorities");
-        Self { logplex, sink, app, drains, wanted, tasks, stop, sent, next: 0 }
+        Self { logplex, sink, app, drains, wanted, tasks, stop, sent, follower, next: 0 }
     }
 
     /// A drain of the app to this URL.
@@ -214,29 +216,32 @@ impl Bed {
         }
     }
 
-    /// Stops as the server does: drains first, then the room.
-    pub async fn stop(self) {
+    /// Stops as the server does: drains first, then the room. Answers how many lines the stream
+    /// had in all.
+    pub async fn stop(self) -> u64 {
         self.stop.cancel();
         self.tasks.close();
         tokio::time::timeout(PATIENCE, self.tasks.wait()).await.expect("the drains end");
         let (logplex, sink) = (self.logplex, self.sink);
         tokio::task::spawn_blocking(move || logplex.shutdown(&sink)).await.expect("it ends");
+        self.follower.await.expect("the stream ends");
+        self.sent.lock().expect("lock").len() as u64
     }
 }
 
 /// Follows the app's stream. Only a part of each line is kept, enough to count and to know them.
-fn follow(logplex: &Logplex, app: AppId) -> Arc<Mutex<Vec<String>>> {
+fn follow(logplex: &Logplex, app: AppId) -> (Arc<Mutex<Vec<String>>>, JoinHandle<()>) {
     let query = Query { filter: Filter::default(), lines: 0, mode: Mode::Tail, after: None };
     let mut tail = logplex.session(app, query);
     let sent = Arc::<Mutex<Vec<String>>>::default();
     let stream = sent.clone();
-    tokio::spawn(async move {
+    let follower = tokio::spawn(async move {
         while let Some(lines) = tail.next_batch().await {
             let parts = lines.into_iter().map(|line| line.text.chars().take(300).collect());
             stream.lock().expect("lock").extend(parts);
         }
     });
-    sent
+    (sent, follower)
 }
 
 /// Waits for a condition.

@@ -1,7 +1,6 @@
 //! Many drains that take nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use model::AppId;
 use model::drain::{Drain, Form};
@@ -34,7 +33,8 @@ async fn a_hundred_stuck_drains_fit_into_a_hundred_megabytes() {
             bed.sink.say(drain.app, Source::App, "web.1", format!("{number} {long}"));
         }
         // No faster than they are taken in.
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        bed.sink.say(bed.app, Source::App, "web.1", "now");
+        until("the lines are taken in", || bed.sent().len() > number).await;
     }
     until("they lose lines", || drains.iter().all(|drain| bed.status(drain.id).lost > 20)).await;
     let used = resident_bytes().saturating_sub(before);

@@ -22,8 +22,7 @@ async fn what_waits_at_a_stop_is_sent_after_the_next_start() {
     bed.say(300);
     until("the receiver was asked", || !receiver.requests().is_empty()).await;
     until("all are in the stream", || bed.sent().len() >= 300).await;
-    let before = bed.sent().len() as u64;
-    bed.stop().await;
+    let before = bed.stop().await;
     receiver.set(Http::Good);
     let mut bed = Bed::start_at(Some(directory.path()), app, patient, vec![drain.clone()]).await;
     bed.finish(&receiver.got).await;
@@ -60,8 +59,7 @@ async fn what_is_too_much_at_a_start_is_reported() {
     until("all are in the stream", || bed.sent().len() >= 20_000).await;
     let address = receiver.address;
     let (_, got) = receiver.die().await;
-    let before = bed.sent().len() as u64;
-    bed.stop().await;
+    let before = bed.stop().await;
     let receiver = TcpReceiver::start_at(address, Tcp::Good, got).await;
     let mut bed = Bed::start_at(Some(directory.path()), app, config(), vec![drain]).await;
     bed.finish(&receiver.got).await;
