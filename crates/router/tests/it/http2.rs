@@ -1,6 +1,6 @@
 //! HTTP/2 as browsers speak it, as nobody should, and as attackers do.
 
-mod client;
+pub mod client;
 mod floods;
 mod frames;
 mod rfc9113;

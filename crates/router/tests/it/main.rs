@@ -4,7 +4,10 @@
 
 mod admission;
 mod affinity;
+mod attack;
 mod bodies;
+mod certificates;
+mod challenges;
 mod conformance;
 mod deploys;
 mod drain;

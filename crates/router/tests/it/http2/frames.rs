@@ -79,7 +79,7 @@ pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// An integer with a prefix of seven bits (RFC 7541, 5.1).
-fn integer(block: &mut Vec<u8>, number: usize) {
+pub fn integer(block: &mut Vec<u8>, number: usize) {
     if number < 127 {
         block.push(u8::try_from(number).unwrap());
         return;
