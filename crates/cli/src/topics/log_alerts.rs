@@ -7,6 +7,7 @@ use crate::client::{Method, segment};
 use crate::failure::Outcome;
 use crate::session::{AppFlags, Session};
 use crate::tables;
+use crate::topics::log_search::query;
 use crate::wire::LogAlert;
 use crate::words;
 
@@ -32,9 +33,12 @@ impl List {
 
 #[derive(Args)]
 pub(crate) struct Add {
-    /// Words to look for: "out of memory" -healthcheck
-    #[arg(value_name = "WORDS", allow_hyphen_values = true, required_unless_present = "regex")]
+    /// Words to look for: '"out of memory"'
+    #[arg(value_name = "WORDS", required_unless_present = "regex")]
     words: Vec<String>,
+    /// Not lines with this word or phrase; may be given several times
+    #[arg(long, value_name = "WORD", conflicts_with = "regex")]
+    exclude: Vec<String>,
     #[command(flatten)]
     flags: AppFlags,
     /// Look for this regular expression instead
@@ -65,7 +69,7 @@ impl Add {
         let target = session.target(&self.flags)?;
         let body = json!({
             "name": self.name,
-            "words": (!self.words.is_empty()).then(|| self.words.join(" ")),
+            "words": query(&self.words, &self.exclude),
             "regex": self.regex,
             "url": self.url,
             "email": self.email,

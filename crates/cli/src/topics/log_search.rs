@@ -19,9 +19,12 @@ const MAX_PAGES: usize = 1000;
 
 #[derive(Args)]
 pub(crate) struct Search {
-    /// Words to look for: "connection refused" time* -healthcheck
-    #[arg(value_name = "WORDS", allow_hyphen_values = true)]
+    /// Words to look for: '"connection refused" time*'
+    #[arg(value_name = "WORDS")]
     words: Vec<String>,
+    /// Not lines with this word or phrase; may be given several times
+    #[arg(short, long, value_name = "WORD")]
+    exclude: Vec<String>,
     #[command(flatten)]
     flags: AppFlags,
     /// Number of lines to display, the newest ones
@@ -70,7 +73,7 @@ impl Search {
         before: Option<String>,
     ) -> Outcome<FoundLines> {
         let mut path = format!("/apps/{}/log-search?lines={}", segment(app), left.min(PAGE));
-        let words = (!self.words.is_empty()).then(|| self.words.join(" "));
+        let words = query(&self.words, &self.exclude);
         let members = [
             ("query", &words),
             ("dyno", &self.dyno),
@@ -87,6 +90,16 @@ impl Search {
         }
         client.get(&path)
     }
+}
+
+/// Words and what is excluded, in one text as the API takes it.
+pub(crate) fn query(words: &[String], exclude: &[String]) -> Option<String> {
+    let quoted = |word: &String| match word.contains(char::is_whitespace) {
+        true => format!("-\"{word}\""),
+        false => format!("-{word}"),
+    };
+    let all: Vec<_> = words.iter().cloned().chain(exclude.iter().map(quoted)).collect();
+    (!all.is_empty()).then(|| all.join(" "))
 }
 
 fn report(screen: &Screen, page: &FoundLines) -> Outcome {
