@@ -187,24 +187,21 @@ struct Due {
 }
 
 async fn due(control: &Control, acme: &Arc<Acme>) -> Result<Due> {
-    let asked = acme.clone();
-    let read = move |control: &Control, db: &Reader<'_>| {
+    let (inside, asked) = (control.clone(), acme.clone());
+    let read = move |db: &Reader<'_>| {
         let now = Timestamp::now();
-        let missing = wanted::changes(control, &asked, db, now)?;
+        let look = wanted::look(&inside, &asked, db, now)?;
         let has_account = rows::account(db, &asked.directory)?.is_some();
-        let waiting = wanted::noted(control, &asked, db)?;
-        let names = waiting.iter().filter(|name| name.next_at <= now);
-        let later = waiting.iter().map(|name| name.next_at).filter(|&at| at > now).min();
-        let rest = later.map_or(PERIOD, |at| at.since(now)).min(PERIOD);
+        let names = look.noted.iter().filter(|name| name.next_at <= now);
         let names = names.map(|name| name.hostname.clone()).collect();
-        Ok((missing, Due { names, rest, has_account }))
+        let later = look.noted.iter().map(|name| name.next_at).filter(|&at| at > now).min();
+        let rest = later.map_or(PERIOD, |at| at.since(now)).min(PERIOD);
+        Ok((look.changes, Due { names, rest, has_account }))
     };
-    let inside = control.clone();
-    let (changes, due) = control.read(move |db| read(&inside, db)).await?;
-    if changes.is_empty() {
-        return Ok(due);
+    let (changes, due) = control.read(read).await?;
+    if !changes.is_empty() {
+        // It pokes, so that this is asked again at once.
+        control.write(move |_, tx| wanted::apply(tx, &changes, Timestamp::now())).await?;
     }
-    // They poke, so that this is asked again at once.
-    control.write(move |_, tx| wanted::apply(tx, &changes, Timestamp::now())).await?;
     Ok(due)
 }

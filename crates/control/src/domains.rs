@@ -61,6 +61,9 @@ pub async fn add(
         .write(move |control, tx| {
             let app = access::app(tx, &who, app)?;
             check_free(control, tx, &app, &hostname)?;
+            if endpoint.is_some() {
+                check_not_managed(&app, &hostname)?;
+            }
             let endpoint = chosen(tx, &app, &hostname, endpoint)?;
             insert(control, tx, &app, hostname, endpoint)
         })
@@ -92,6 +95,7 @@ pub async fn update(
                 let text = format!("{host} is served with the platform's own certificate.");
                 return Err(Error::Invalid(text));
             }
+            check_not_managed(&app, &domain.hostname)?;
             let endpoint = chosen(tx, &app, &domain.hostname, endpoint)?;
             let id = endpoint.map(|endpoint| endpoint.id);
             domains::set_endpoint(tx, domain.id, id, Timestamp::now())?;
@@ -166,6 +170,18 @@ fn insert(
     Ok(domain)
 }
 
+/// An automatic certificate is not for people to choose.
+fn check_not_managed(app: &App, hostname: &str) -> Result<()> {
+    if !app.acm || hostname.starts_with("*.") {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "Automatic Certificate Management is enabled on {} and chooses the certificate of \
+         {hostname}. Disable it first with `heroku certs:auto:disable`.",
+        app.name
+    )))
+}
+
 /// The endpoint that was asked for, if it may serve this name.
 fn chosen(
     db: &Reader<'_>,
@@ -173,17 +189,8 @@ fn chosen(
     hostname: &str,
     wanted: Option<String>,
 ) -> Result<Option<EndpointRef>> {
-    let managed = app.acm && !hostname.starts_with("*.");
     let Some(wanted) = wanted else { return Ok(None) };
     let endpoint = certificates::of_app(db, app.id, &wanted)?;
-    if managed {
-        let text = format!(
-            "Automatic Certificate Management is enabled on {} and chooses the certificate of \
-             {hostname}. Disable it first with `heroku certs:auto:disable`.",
-            app.name
-        );
-        return Err(Error::Invalid(text));
-    }
     certificates::check_covers(&endpoint, hostname)?;
     Ok(Some(EndpointRef { id: endpoint.id, name: endpoint.name }))
 }

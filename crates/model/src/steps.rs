@@ -104,11 +104,29 @@ steps! {
     AppFilesRemoved = "app-files-removed",
     /// A destroyed app's rows are gone.
     AppRowsRemoved = "app-rows-removed",
+    /// An order for a certificate is placed at the authority, and written down.
+    CertificateOrdered = "certificate-ordered",
+    /// What the authority must find is written down.
+    ChallengeWritten = "challenge-written",
+    /// The authority has issued a certificate; no row knows it.
+    CertificateIssued = "certificate-issued",
+    /// The certificate is where it belongs.
+    CertificateWritten = "certificate-written",
 }
 
 /// No step has this name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnknownStep(String);
+
+impl Step {
+    /// Those on the way to an automatic certificate, which needs an authority.
+    pub const OF_CERTIFICATES: &[Self] = &[
+        Self::CertificateOrdered,
+        Self::ChallengeWritten,
+        Self::CertificateIssued,
+        Self::CertificateWritten,
+    ];
+}
 
 impl fmt::Display for UnknownStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

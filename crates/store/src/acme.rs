@@ -234,6 +234,15 @@ pub fn set_account(
     Ok(())
 }
 
+/// Forgets our credentials at an authority that does not know them any more.
+///
+/// # Errors
+/// When the database fails.
+pub fn forget_account(tx: &mut Tx<'_>, directory: &str) -> Result<()> {
+    tx.run("DELETE FROM acme_accounts WHERE directory = ?1", values![directory])?;
+    Ok(())
+}
+
 fn name(row: &mut Row) -> Result<Name> {
     Ok(Name {
         hostname: row.take()?,

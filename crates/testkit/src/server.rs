@@ -25,6 +25,8 @@ pub struct Server {
     binary: PathBuf,
     dir: PathBuf,
     child: Option<Child>,
+    /// The server that has taken over, which is nobody's child.
+    heir: Option<Pid>,
     address: SocketAddr,
     token: String,
     settings: String,
@@ -55,6 +57,7 @@ impl Server {
             binary: binary.into(),
             dir,
             child: None,
+            heir: None,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: String::new(),
             settings: settings.to_owned(),
@@ -97,7 +100,45 @@ impl Server {
     /// When it is not running.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("running").id()
+        match (self.heir, &self.child) {
+            (Some(heir), _) => heir.as_raw().unsigned_abs(),
+            (None, child) => child.as_ref().expect("running").id(),
+        }
+    }
+
+    /// Has a new server take over from this one, with the binary that is now at its path. Returns
+    /// when it serves; the old one may still have requests under way.
+    ///
+    /// # Panics
+    /// When none takes over.
+    #[track_caller]
+    pub fn upgrade(&mut self) {
+        let old = self.pid();
+        let before = self.log().matches(TAKEN_OVER).count();
+        kill(pid_of(old), Signal::SIGUSR2).expect("a signal");
+        wait::until("another server", Duration::from_secs(60), || {
+            let taken = self.log().matches(TAKEN_OVER).count() > before;
+            taken.then_some(()).ok_or_else(|| self.log())
+        });
+        let servers = servers_of(&self.data_dir());
+        let heir = servers.into_iter().find(|&pid| pid != old);
+        self.heir = heir.map(pid_of);
+        assert!(self.heir.is_some(), "no other server runs");
+    }
+
+    /// Waits until the first server, from which another has taken over, has ended.
+    ///
+    /// # Panics
+    /// When it does not, or ends in disgrace.
+    #[track_caller]
+    pub fn wait_for_old_end(&mut self) {
+        let mut child = self.child.take().expect("running");
+        wait::until("the old server's end", Duration::from_secs(60), || {
+            let ended = child.try_wait().expect("a child");
+            ended.ok_or_else(|| self.log())
+        });
+        let status = child.wait().expect("ended");
+        assert!(status.success(), "{status}\n{}", self.log());
     }
 
     /// The binary under test.
@@ -131,6 +172,17 @@ impl Server {
         self.launch();
     }
 
+    /// Starts it again with more on its command line.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[track_caller]
+    pub fn start_again_with(&mut self, more: &[&str]) {
+        if let Err(error) = self.try_launch(more) {
+            panic!("the server did not start: {error:#}\n{}", self.log());
+        }
+    }
+
     /// Starts it again, to abort at this step. It may be dead before it is ready.
     ///
     /// # Panics
@@ -154,6 +206,11 @@ impl Server {
         assert_eq!(status.signal(), Some(Signal::SIGABRT as i32), "{status}\n{}", self.log());
         self.child = None;
         true
+    }
+
+    /// From the next start on, these lines of `hythe.toml`.
+    pub fn set_settings(&mut self, settings: &str) {
+        settings.clone_into(&mut self.settings);
     }
 
     /// From the next start on, another binary.
@@ -190,10 +247,7 @@ impl Server {
 
     #[track_caller]
     fn launch(&mut self) {
-        match self.try_launch(&[]) {
-            Ok(()) => {}
-            Err(error) => panic!("the server did not start: {error:#}\n{}", self.log()),
-        }
+        self.start_again_with(&[]);
     }
 
     fn try_launch(&mut self, more: &[&str]) -> anyhow::Result<()> {
@@ -242,8 +296,27 @@ fn terminate(child: &mut Child) {
     });
 }
 
+/// What an old server says when it has been relieved.
+const TAKEN_OVER: &str = "Another server has taken over.";
+
+fn pid_of(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).expect("a process id"))
+}
+
+/// The servers that run with this data directory.
+fn servers_of(data_dir: &Path) -> Vec<u32> {
+    let wanted = format!("\0server\0--data-dir\0{}\0", data_dir.display());
+    let numbers = fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let line = |pid: u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    pids.filter(|&pid| line(pid).contains(&wanted)).collect()
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
+        if let Some(heir) = self.heir.take() {
+            let _gone_already = kill(heir, Signal::SIGKILL);
+        }
         if let Some(mut child) = self.child.take() {
             let _gone_already = child.kill();
             let _gone_already = child.wait();

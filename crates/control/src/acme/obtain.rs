@@ -8,6 +8,7 @@ use instant_acme::{
     RetryPolicy,
 };
 use model::Secret;
+use model::steps::{Step, reached};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use store::acme::{self as rows, Order};
 use store::{Poke, Tx};
@@ -37,11 +38,13 @@ pub(super) struct Refusal {
     pub reason: String,
     /// How long the authority wants to be left alone.
     pub leave_alone: Option<Duration>,
+    /// Whether the authority does not know our account any more.
+    pub account_is_gone: bool,
 }
 
 impl Refusal {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), leave_alone: None }
+        Self { reason: reason.into(), leave_alone: None, account_is_gone: false }
     }
 
     /// What went wrong at the authority, in words for people.
@@ -51,8 +54,16 @@ impl Refusal {
             Error::Timeout(_) => "The certificate authority is not done in time".to_owned(),
             other => format!("The certificate authority could not be asked: {other}"),
         };
-        Self { reason, leave_alone: said.said() }
+        let account_is_gone = match error {
+            Error::Api(problem) => kind(problem) == Some("accountDoesNotExist"),
+            _ => false,
+        };
+        Self { reason, leave_alone: said.said(), account_is_gone }
     }
+}
+
+fn kind(problem: &Problem) -> Option<&str> {
+    problem.r#type.as_deref().and_then(|kind| kind.strip_prefix(NAMESPACE))
 }
 
 impl From<crate::Error> for Refusal {
@@ -64,8 +75,7 @@ impl From<crate::Error> for Refusal {
 }
 
 fn in_words(problem: &Problem) -> String {
-    let kind = problem.r#type.as_deref().and_then(|kind| kind.strip_prefix(NAMESPACE));
-    let what = match kind {
+    let what = match kind(problem) {
         Some("dns") => "The name could not be looked up",
         Some("connection") => "The name does not lead here",
         Some("unauthorized" | "incorrectResponse") => {
@@ -108,6 +118,7 @@ pub(super) async fn obtain(
         order.finalize_csr(&request(hostname, &key)?).await.map_err(refused)?;
     }
     let chain = order.poll_certificate(&POLLS).await.map_err(refused)?;
+    reached(Step::CertificateIssued);
     Ok(Issued { chain, key })
 }
 
@@ -141,6 +152,7 @@ async fn place(
     let kept = Order { url: order.url().to_owned(), key: key.clone() };
     let name = hostname.to_owned();
     control.write(move |_, tx| Ok(rows::set_order(tx, &name, &kept)?)).await?;
+    reached(Step::CertificateOrdered);
     Ok((order, key))
 }
 
@@ -169,6 +181,7 @@ async fn prove(
             Ok(rows::set_challenge(tx, &name, &token, &answer)?)
         };
         control.write(move |_, tx| publish(tx)).await?;
+        reached(Step::ChallengeWritten);
         control.published.catches_up(&control.store).await;
         challenge.set_ready().await.map_err(refused)?;
     }
@@ -186,7 +199,7 @@ async fn why_not(
         let Ok(state) = authorization.refresh().await else { continue };
         let problem = state.challenges.iter().find_map(|challenge| challenge.error.as_ref());
         if let Some(problem) = problem {
-            return Refusal { reason: in_words(problem), leave_alone: said.said() };
+            return Refusal { leave_alone: said.said(), ..Refusal::new(in_words(problem)) };
         }
     }
     match error {

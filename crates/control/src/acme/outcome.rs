@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::certificate::{self, AcmStatus, Origin, SniEndpoint, covers};
 use model::domain::Domain;
+use model::steps::{Step, reached};
 use model::{CertificateId, Timestamp};
 use rustls::RootCertStore;
 use store::acme::{self as rows, Name};
@@ -40,14 +41,23 @@ pub(super) async fn settle(
     let trusted = control.authorities.trusted().clone();
     let outcome = outcome.and_then(|issued| usable(&issued, hostname, &trusted));
     let (hostname, renew_after) = (hostname.to_owned(), acme.renew_after);
+    let directory = acme.directory.clone();
     control
         .write(move |control, tx| {
             let Some(name) = rows::find(tx, &hostname)? else { return Ok(()) };
             let domain = domains::by_hostname(tx, &hostname)?;
             let app = domain.as_ref().map(|domain| domain.app);
             let said = match outcome {
-                Ok(bundle) => issued(tx, name, domain, bundle, renew_after)?,
-                Err(refusal) => refused(tx, name, domain.as_ref(), refusal)?,
+                Ok(bundle) => {
+                    tx.after_commit(|| reached(Step::CertificateWritten));
+                    issued(tx, name, domain, bundle, renew_after)?
+                }
+                Err(refusal) => {
+                    if refusal.account_is_gone {
+                        rows::forget_account(tx, &directory)?;
+                    }
+                    refused(tx, name, domain.as_ref(), refusal)?
+                }
             };
             tracing::info!(hostname, "{said}");
             if let Some(app) = app {

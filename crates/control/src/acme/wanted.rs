@@ -29,40 +29,46 @@ impl Changes {
     }
 }
 
+/// What is wanted and what is noted of it.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// What must change in the rows.
+    pub changes: Changes,
+    /// The rows of names that are wanted.
+    pub noted: Vec<Name>,
+}
+
 /// Compares what is wanted with the rows.
-pub(super) fn changes(
+pub(super) fn look(
     control: &Control,
     acme: &Acme,
     db: &Reader<'_>,
     now: Timestamp,
-) -> Result<Changes> {
+) -> Result<Look> {
     let wanted = wanted(control, acme, db)?;
-    let rows = rows::names(db)?;
-    let mut changes = Changes::default();
-    for row in &rows {
-        let is_wanted = wanted.get(&row.hostname) == Some(&row.domain);
+    let mut look = Look::default();
+    let (mut known, mut young) = (HashSet::new(), 0);
+    for row in rows::names(db)? {
         // The platform's own count for a week, so that making and destroying apps stays bounded.
         let counts = row.domain.is_none() && now.since(row.created_at) < A_WEEK;
-        if !is_wanted && !counts {
-            changes.delete.push(row.hostname.clone());
+        young += usize::from(counts);
+        known.insert(row.hostname.clone());
+        if wanted.get(&row.hostname) == Some(&row.domain) {
+            look.noted.push(row);
+        } else if !counts {
+            look.changes.delete.push(row.hostname);
         }
     }
-    let own = rows.iter().filter(|row| row.domain.is_none());
-    let mut young = own.filter(|row| now.since(row.created_at) < A_WEEK).count();
-    let noted: HashSet<&str> = rows.iter().map(|row| row.hostname.as_str()).collect();
-    for (hostname, domain) in wanted {
-        if noted.contains(hostname.as_str()) {
-            continue;
-        }
+    for (hostname, domain) in wanted.into_iter().filter(|(name, _)| !known.contains(name)) {
         if domain.is_none() {
             if young >= NAMES_A_WEEK {
                 continue;
             }
             young += 1;
         }
-        changes.insert.push((hostname, domain));
+        look.changes.insert.push((hostname, domain));
     }
-    Ok(changes)
+    Ok(look)
 }
 
 /// Changes the rows.
@@ -78,14 +84,6 @@ pub(super) fn apply(tx: &mut Tx<'_>, changes: &Changes, now: Timestamp) -> Resul
     }
     tx.poke(Poke::Certificates);
     Ok(())
-}
-
-/// The rows of names that are wanted.
-pub(super) fn noted(control: &Control, acme: &Acme, db: &Reader<'_>) -> Result<Vec<Name>> {
-    let wanted = wanted(control, acme, db)?;
-    let mut rows = rows::names(db)?;
-    rows.retain(|row| wanted.get(&row.hostname) == Some(&row.domain));
-    Ok(rows)
 }
 
 fn wanted(
