@@ -3,5 +3,6 @@
 pub mod client;
 mod floods;
 mod frames;
+mod programs;
 mod rfc9113;
 mod streams;
