@@ -17,7 +17,9 @@ use model::routes::{
     AppRoute, Backend, Choice, Continuation, DynoConnections, RoutingTable, WebState, WebView,
 };
 use model::{AppId, DynoId, LogEntry, LogSink};
-use router::{Config, Listen, Routes, Tls};
+use router::{CertificateTable, Certificates, Config, Listen, Routes, Tls};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::sign::CertifiedKey;
 use tokio::sync::mpsc;
 
 /// The apps, the table in force, and the next one.
@@ -40,13 +42,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut apps = Apps::new(dyno.parse()?, apps.parse()?, routes.clone());
     let (wake, _asleep) = mpsc::channel(1);
     let (handover, _handovers) = mpsc::channel(1);
-    let listen = Listen { addr: SocketAddr::from(([127, 0, 0, 1], 0)), tls: Tls::Off };
+    let tls = Tls::Sniffed(Certificates::new(CertificateTable::new(certificate()?))?);
+    let listen = Listen { addr: SocketAddr::from(([127, 0, 0, 1], 0)), tls };
     let running = router::start(Config::new(vec![listen], wake), routes, sink, handover)?;
     say(&format!("ready {}", running.addrs[0]))?;
     for line in lines {
         say(&apps.obey(&line?)?)?;
     }
     Ok(())
+}
+
+/// One for the apps' names that nobody trusts. TLS is on the same port.
+fn certificate() -> Result<Arc<CertifiedKey>, Box<dyn std::error::Error>> {
+    let made = rcgen::generate_simple_self_signed(["*.localhost".to_owned()])?;
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    Ok(router::certified_key(vec![made.cert.der().clone()], key.into())?)
 }
 
 /// As Logplex and nginx do: each line goes to a file.

@@ -61,8 +61,8 @@ const LAST_WORD: Duration = Duration::from_millis(100);
 type Server = h2::server::Connection<Metered, Bytes>;
 
 /// Serves a connection on which the client has chosen HTTP/2, to its end.
-pub async fn serve(connection: Connection) {
-    let Connection { thread, client, timer, peer, origin, tls, sni } = connection;
+pub async fn serve(connection: Box<Connection>) {
+    let Connection { thread, client, timer, peer, origin, tls, sni } = *connection;
     let meter = Rc::new(Meter::new());
     let socket = Rc::new(RefCell::new(client.socket));
     let io = Metered::new(socket.clone(), meter.clone());
@@ -226,7 +226,7 @@ impl Serving {
             sni: self.caller.sni.clone(),
         };
         thread.tasks.spawn_local(async move {
-            connection.serve_stream().await;
+            Box::new(connection).serve_stream().await;
             drop(place);
         });
     }

@@ -103,7 +103,7 @@ async fn greet(
     thread: Rc<Thread>,
     door: &Door,
     (stream, peer): (TcpStream, SocketAddr),
-) -> Option<(Connection, Spoken)> {
+) -> Option<(Box<Connection>, Spoken)> {
     // Without it a small write may wait for the client's acknowledgement; not vital.
     let _ = stream.set_nodelay(true);
     let limit = thread.timeouts.request_head;
@@ -120,7 +120,8 @@ async fn greet(
     let spoken = spoken(&socket);
     let client = End::new(socket);
     let sni = sni.map(Into::into);
-    Some((Connection { thread, client, timer, peer, origin, tls, sni }, spoken))
+    let connection = Connection { thread, client, timer, peer, origin, tls, sni };
+    Some((Box::new(connection), spoken))
 }
 
 /// What the client and the router have agreed on in the handshake.

@@ -62,14 +62,14 @@ pub fn secret(raw: &[u8]) -> Look {
 }
 
 /// Hands over an HTTP connection, from the request on whose head is in the input.
-pub async fn http(connection: Connection) {
+pub async fn http(connection: Box<Connection>) {
     let (peer, tls) = (connection.peer, connection.origin.proto == "https");
     hand_over(connection, |stream| Handover::Http { stream, peer, tls }).await;
 }
 
 /// Hands over the client of a one-off dyno. When it leaves, the platform's end is closed at once,
 /// whatever is still on the way to it.
-pub async fn rendezvous(mut connection: Connection, secret: Secret) {
+pub async fn rendezvous(mut connection: Box<Connection>, secret: Secret) {
     let peer = connection.peer;
     connection.client.input.skip(secret.length);
     let leaving = Leaving::of(&connection.client.socket);
@@ -81,7 +81,7 @@ pub async fn rendezvous(mut connection: Connection, secret: Secret) {
     }
 }
 
-async fn hand_over(mut connection: Connection, wrap: impl FnOnce(StdStream) -> Handover) {
+async fn hand_over(mut connection: Box<Connection>, wrap: impl FnOnce(StdStream) -> Handover) {
     let far = match pair() {
         Ok((near, far)) => match connection.thread.handover.try_send(wrap(far)) {
             Ok(()) => Ok(near),
