@@ -6,6 +6,7 @@ mod bed;
 mod lobby;
 mod meters;
 mod rest;
+mod simulation;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use model::DynoId;
@@ -185,7 +185,8 @@ impl Local {
         let listens = listens.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if let Err(error) = listens {
             // Nothing runs in it yet.
-            let _gone = child.kill().await;
+            let _gone = child.start_kill();
+            note_end(dir, child.wait().await);
             return Err(Error::Spawn(last_words(dir).unwrap_or_else(|| error.to_string())));
         }
         reached(Step::ShimListens);
@@ -216,11 +217,9 @@ impl Local {
         let cancel = self.cancel.clone();
         let dir = dir.to_owned();
         self.tracker.spawn(async move {
-            // None: this server ends. A dyno's own end is no concern of its shim's status.
-            if let Some(Ok(status)) = cancel.run_until_cancelled(child.wait()).await
-                && let Some(signal) = status.signal()
-            {
-                tracing::warn!(dyno.dir = %dir.display(), signal, "a dyno's shim was killed");
+            // None: this server ends.
+            if let Some(status) = cancel.run_until_cancelled(child.wait()).await {
+                note_end(&dir, status);
             }
         });
     }
@@ -245,6 +244,13 @@ impl Local {
             network: self.slots.network(slot),
             terminal: launch.terminal,
         }
+    }
+}
+
+/// How a dyno ends is no concern of its shim's status; that the shim was killed is the operator's.
+fn note_end(dir: &Path, status: io::Result<ExitStatus>) {
+    if let Some(signal) = status.ok().and_then(|status| status.signal()) {
+        tracing::warn!(dyno.dir = %dir.display(), signal, "a dyno's shim was killed");
     }
 }
 

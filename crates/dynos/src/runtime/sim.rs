@@ -65,9 +65,8 @@ pub(crate) enum Event {
     /// It was found listening.
     Opened { dyno: DynoId },
     /// The server sent it a signal, or SIGKILL.
-    Signalled { dyno: DynoId, signal: i32, gate: Gate },
+    Signalled { dyno: DynoId, signal: i32, gate: Gate, at: Timestamp },
     /// It is over.
-    #[allow(dead_code, reason = "read in the journal of a failure")]
     Ended { dyno: DynoId },
 }
 
@@ -351,7 +350,7 @@ impl Pretended {
                 Gate::Shut(shut, backend.in_flight())
             }
         };
-        machine.journal.push(Event::Signalled { dyno, signal, gate });
+        machine.journal.push(Event::Signalled { dyno, signal, gate, at: now });
     }
 
     /// Does as it was told, if it cares. A frozen process hears nothing.

@@ -157,11 +157,11 @@ impl Bed {
 }
 
 /// A slug that nobody looks into.
-fn slug(blobs: &BlobStore) -> String {
+pub(super) fn slug(blobs: &BlobStore) -> String {
     blobs.put_blocking(&b"a slug"[..], 100).expect("stored").name
 }
 
-fn config(dir: &std::path::Path) -> Config {
+pub(super) fn config(dir: &std::path::Path) -> Config {
     Config {
         exe: "/nonexistent".into(),
         run_dir: dir.to_owned(),

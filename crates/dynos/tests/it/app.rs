@@ -213,7 +213,7 @@ impl App {
         String::from_utf8(text).expect("text")
     }
 
-    async fn wish(&self, kind: DynoKind, command: &str, terminal: Terminal) -> OneOff {
+    pub(crate) async fn wish(&self, kind: DynoKind, command: &str, terminal: Terminal) -> OneOff {
         let process_type = match kind {
             DynoKind::Formation | DynoKind::Run => "run",
             DynoKind::Release => "release",
