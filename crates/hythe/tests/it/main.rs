@@ -3,11 +3,13 @@
 //! One binary, one file per journey. Scenarios are text files in `tests/scenarios`; the test at the
 //! end sees that none is forgotten.
 
+mod acme;
 mod admission;
 mod bad_input;
 mod bed;
 mod builds;
 mod builds_api;
+mod certs;
 mod crash;
 mod features;
 mod first_start;
@@ -19,10 +21,12 @@ mod machine;
 mod memory;
 mod neighbour;
 mod one_offs;
+mod pebble;
 mod pty;
 mod release_phase;
 mod runtimes;
 mod scenarios;
+mod secure;
 mod sleep;
 mod small_app;
 mod steps;
