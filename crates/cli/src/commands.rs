@@ -1,10 +1,13 @@
 //! The table of commands. One file per topic is in [`crate::topics`].
 
+mod drains;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::drains::DrainCommand;
 use crate::env::Env;
 use crate::failure::Outcome;
 use crate::screen::Screen;
@@ -229,6 +232,8 @@ enum Command {
     /// Run a detached dyno, where output is sent to your logs
     #[command(name = "run:detached")]
     RunDetached(run::Detached),
+    #[command(flatten)]
+    Drains(DrainCommand),
 }
 
 /// Runs the command that the arguments name.
@@ -316,6 +321,7 @@ impl Command {
             Self::Run(args) => args.run(session),
             Self::RunInside(args) => args.run(session),
             Self::RunDetached(args) => args.run(session),
+            Self::Drains(command) => command.run(session),
         }
     }
 }
@@ -344,7 +350,7 @@ mod tests {
             "hythe releases:rollback",
             "hythe metrics -a demo --step hour --from 2026-01-02T03:04:05Z",
             "hythe logs --tail -n 20 --ps web.1 --source app",
-            "hythe logs:search timeout -healthcheck -a demo --since 2h -n 20",
+            "hythe logs:search timeout --exclude healthcheck -a demo --since 2h -n 20",
             "hythe logs:search --request-id 1-2-3 --dyno !web",
             "hythe logs:alerts:add out of memory --url https://example.com/hook --every 10",
             "hythe logs:alerts:add --regex ^E[0-9]+ --email ada@example.com",
@@ -356,6 +362,10 @@ mod tests {
             "hythe git:credentials get",
             "hythe labs:enable log-runtime-metrics -a demo",
             "hythe ps:boot-timeout 90 -a demo",
+            "hythe drains",
+            "hythe drains:add syslog://logs.example.com:514 -a demo",
+            "hythe telemetry:add https://otel.example.com --signals logs -a demo",
+            "hythe logs:inputs:add postgres -a demo",
             "hythe domains:add *.example.com --cert quiet-otter-1 --wait -a demo",
             "hythe certs:add a.crt a.key --domains a.example.com,b.example.com",
             "hythe certs:update a.crt a.key --name quiet-otter-1 --confirm demo",

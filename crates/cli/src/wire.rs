@@ -300,3 +300,67 @@ pub(crate) struct LogAlertStatus {
     #[serde(default)]
     pub last_error: Option<String>,
 }
+
+/// Where an app's lines are sent to.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogDrain {
+    pub id: String,
+    pub token: String,
+    pub url: String,
+    pub created_at: String,
+}
+
+/// How a drain fares.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DrainStatus {
+    pub state: String,
+    pub waiting: u64,
+    pub delivered: u64,
+    pub lost: u64,
+    pub since: Option<String>,
+    pub failing_since: Option<String>,
+    pub last_delivered_at: Option<String>,
+    pub last_error: Option<DrainError>,
+}
+
+/// What went wrong with a drain.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DrainError {
+    pub message: String,
+    pub at: String,
+}
+
+/// Where an app's telemetry is sent to.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TelemetryDrain {
+    pub id: String,
+    pub owner: TelemetryOwner,
+    pub signals: Vec<String>,
+    pub exporter: Exporter,
+}
+
+/// Whose telemetry.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TelemetryOwner {
+    pub id: String,
+}
+
+/// How telemetry is sent.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Exporter {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub endpoint: String,
+    #[serde(default)]
+    pub headers: std::collections::BTreeMap<String, String>,
+}
+
+/// A licence to post lines.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogInput {
+    pub id: String,
+    pub name: String,
+    pub accepted: u64,
+    pub refused: u64,
+    pub url: Option<String>,
+}
