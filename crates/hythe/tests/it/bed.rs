@@ -82,8 +82,13 @@ impl Bed {
 
     /// As [`Bed::new`], with this binary.
     pub fn of(binary: PathBuf, procfile: &str) -> Self {
+        Self::with(binary, "", procfile)
+    }
+
+    /// As [`Bed::of`], with these settings besides the usual.
+    pub fn with(binary: PathBuf, settings: &str, procfile: &str) -> Self {
         let interfaces = names(Path::new("/sys/class/net"));
-        let server = Server::start_with(binary, SETTINGS);
+        let server = Server::start_with(binary, &format!("{SETTINGS}{settings}"));
         let person = server.person();
         let dir = small_app::created(&person, procfile);
         small_app::push(&server, &person, &dir);
@@ -116,6 +121,28 @@ impl Bed {
         let log = self.server.log();
         let faults: Vec<_> = log.lines().filter(|line| line.contains(" ERROR ")).collect();
         assert!(faults.is_empty(), "{faults:#?}");
+    }
+
+    /// Stops the server and its dynos for good, and sees that the machine is as it was before.
+    #[track_caller]
+    pub fn tear_down(mut self) {
+        let prefix = interface_prefix(&self.run_dir);
+        self.server.stop();
+        let mut stop = Command::new(self.server.binary());
+        stop.args(["admin", "stop-dynos", "--data-dir"]).arg(self.server.data_dir());
+        let stopped = stop.output().expect("the binary");
+        assert!(stopped.status.success(), "{stopped:?}");
+        wait::until("nothing of the server", PATIENCE, || {
+            same("shims", &BTreeSet::new(), &shims(&self.run_dir))?;
+            same("dynos", &BTreeSet::new(), &names(&self.run_dir))?;
+            same("mounts", &BTreeSet::new(), &self.mounts())?;
+            let mut interfaces = names(Path::new("/sys/class/net"));
+            interfaces.retain(|name| name.starts_with(&prefix) && !self.interfaces.contains(name));
+            same("interfaces", &BTreeSet::new(), &interfaces)?;
+            same("control groups", &BTreeSet::new(), &all_groups(&self.run_dir))?;
+            let loops = self.loops();
+            if loops == 0 { Ok(()) } else { Err(format!("{loops} loop devices")) }
+        });
     }
 
     /// What must be true from the first moment.
@@ -245,6 +272,16 @@ fn groups(run_dir: &Path) -> BTreeSet<String> {
     let roots = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(PathBuf::from);
     let found = roots.into_iter().map(|root| root.join(&parent)).find(|dir| dir.exists());
     names(&found.expect("the server's control group"))
+}
+
+/// Every control group below that of this server's dynos, in any hierarchy.
+fn all_groups(run_dir: &Path) -> BTreeSet<String> {
+    let server = run_dir.parent().and_then(Path::file_name).expect("the server's directory");
+    let parent = format!("hythe-{}", server.to_string_lossy());
+    let root = PathBuf::from("/sys/fs/cgroup");
+    let hierarchies = names(&root).into_iter().map(|name| root.join(name));
+    let parents = hierarchies.chain([root.clone()]).map(|place| place.join(&parent));
+    parents.flat_map(|parent| names(&parent)).collect()
 }
 
 /// The interfaces that dynos' directories speak of.

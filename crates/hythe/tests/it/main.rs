@@ -27,6 +27,7 @@ mod release_phase;
 mod runtimes;
 mod scenarios;
 mod secure;
+mod shim_steps;
 mod sleep;
 mod small_app;
 mod steps;
