@@ -7,6 +7,7 @@ mod execs;
 mod fences;
 mod figures;
 mod files;
+mod freezing;
 mod house;
 mod life;
 mod limits;

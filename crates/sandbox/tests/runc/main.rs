@@ -8,6 +8,8 @@ mod execs;
 mod fences;
 #[path = "../it/files.rs"]
 mod files;
+#[path = "../it/freezing.rs"]
+mod freezing;
 #[path = "../it/house.rs"]
 #[allow(dead_code, reason = "not all of the tests are here")]
 mod house;
