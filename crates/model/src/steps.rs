@@ -80,6 +80,14 @@ steps! {
     RunningSeen = "running-seen",
     /// A dyno is up in its row, but not yet offered to the router.
     UpWritten = "up-written",
+    /// A dyno is frozen; its row does not say so.
+    DynoFrozen = "dyno-frozen",
+    /// A dyno's row says that it rests.
+    RestWritten = "rest-written",
+    /// A frozen dyno's memory was taken back.
+    MemoryReclaimed = "memory-reclaimed",
+    /// A frozen dyno runs again; its row does not say so.
+    DynoThawed = "dyno-thawed",
     /// A dyno that is to stop has left the routes; its row does not say so.
     LeftRoutes = "left-routes",
     /// A dyno's row says that it was told to stop.
@@ -126,6 +134,10 @@ impl Step {
         Self::CertificateIssued,
         Self::CertificateWritten,
     ];
+
+    /// Those of a dyno that is frozen, has its memory taken back, and is thawed.
+    pub const OF_REST: &[Self] =
+        &[Self::DynoFrozen, Self::RestWritten, Self::MemoryReclaimed, Self::DynoThawed];
 }
 
 impl fmt::Display for UnknownStep {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use model::plan::Condition;
 use model::routes::Backend;
+use model::steps::{Step, reached};
 use model::{DynoId, DynoName, DynoState, Timestamp};
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -120,14 +121,17 @@ impl Keeper {
             }
             return;
         }
+        reached(Step::DynoFrozen);
         self.rest = Rest::Frozen(Instant::now() + self.reclaim_after());
         self.voice.idling();
         self.becomes(DynoState::Idle).await;
+        reached(Step::RestWritten);
     }
 
     /// Whoever rang waits already: it runs before anything is written down.
     async fn thaw(&mut self) {
         self.unfreeze();
+        reached(Step::DynoThawed);
         self.voice.unidling();
         self.becomes(DynoState::Up).await;
     }
@@ -145,6 +149,7 @@ impl Keeper {
             let error: &dyn std::error::Error = &error;
             tracing::info!(dyno.id = %self.id(), error, "could not take back memory of a dyno");
         }
+        reached(Step::MemoryReclaimed);
     }
 
     /// Lets it run, if it is frozen.

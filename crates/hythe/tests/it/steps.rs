@@ -7,9 +7,11 @@ use std::process::Child;
 
 use model::Step;
 use serde_json::{Value, json};
+use testkit::http::get;
 use testkit::wait;
 
 use crate::bed::Bed;
+use crate::binary;
 use crate::small_app::PATIENCE;
 
 /// With a release command, for that has steps of its own.
@@ -114,12 +116,49 @@ fn crash_at(bed: &mut Bed, step: Step) {
 /// Every fourth step from `first` on.
 fn crash_at_share(first: usize) {
     let mut bed = Bed::new(PROCFILE);
-    // Certificates have a journey of their own, in `acme`.
-    let here = Step::ALL.iter().filter(|step| !Step::OF_CERTIFICATES.contains(step));
+    // Certificates have a journey of their own, in `acme`; rest has one below.
+    let elsewhere = [Step::OF_CERTIFICATES, Step::OF_REST].concat();
+    let here = Step::ALL.iter().filter(|step| !elsewhere.contains(step));
     for &step in here.skip(first).step_by(SHARES) {
         crash_at(&mut bed, step);
     }
     bed.check_log();
+}
+
+/// Ends the server at a step of its dyno's rest: which comes by itself, and ends with a request.
+fn crash_in_rest_at(bed: &mut Bed, step: Step) {
+    bed.server.stop();
+    bed.server.start_again_to_crash_at(step.name());
+    let address = bed.server.address();
+    let request = || get(address, "demo.localhost", "/");
+    let _first = request();
+    wait::until("the server's death", PATIENCE, || {
+        if bed.server.has_aborted() {
+            return Ok(());
+        }
+        let dynos = bed.api.list("/apps/demo/dynos")?;
+        if step == Step::DynoThawed && dynos.iter().any(|dyno| dyno["state"] == "idle") {
+            let _woken = request();
+        }
+        Err(format!("{step:?} was not reached: {dynos:?}"))
+    });
+    bed.server.start_again();
+    let answer = get(bed.server.address(), "demo.localhost", "/").expect("an answer");
+    assert_eq!(answer.status, 200, "{step:?}: {answer:?}");
+    bed.check();
+}
+
+#[test]
+fn a_server_that_dies_around_a_frozen_dyno_finds_it_so_and_wakes_it() {
+    let sleep = "[sleep]\nfreeze_after_seconds = 2\nreclaim_after_seconds = 1\n";
+    let mut bed = Bed::with(binary(), sleep, "web: node server.js\n");
+    let on = json!({"enabled": true});
+    bed.api.ask("PATCH", "/apps/demo/features/dyno-suspend", &on).expect("an answer");
+    for &step in Step::OF_REST {
+        crash_in_rest_at(&mut bed, step);
+    }
+    bed.check_log();
+    bed.tear_down();
 }
 
 #[test]
