@@ -1,5 +1,7 @@
 //! The room as a whole: lines in at one end, readers at the other.
 
+mod full_disk;
+
 use std::time::Duration;
 
 use tempfile::TempDir;

@@ -59,6 +59,17 @@ pub(crate) struct Block {
     pub ends: Vec<usize>,
 }
 
+/// One line, before it is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<'a> {
+    pub id: u64,
+    pub at: Timestamp,
+    pub source: Source,
+    pub process: &'a str,
+    pub text: &'a str,
+    pub lost: u64,
+}
+
 impl Head {
     /// Whether the block may hold a line with all of these words.
     pub fn may_hold(&self, words: &[u64]) -> bool {
@@ -80,15 +91,16 @@ impl Place {
 
 impl Block {
     /// Adds a line behind the others.
-    pub fn push(&mut self, record: &Record) {
-        let kind = self.kind(record.source, &record.process);
-        if record.lost > 0 {
-            self.lost.push((self.ids.len(), record.lost));
+    pub fn push(&mut self, row: Row<'_>) {
+        let Row { id, at, source, process, text, lost } = row;
+        let kind = self.kind(source, process);
+        if lost > 0 {
+            self.lost.push((self.ids.len(), lost));
         }
-        self.ids.push(record.id);
-        self.times.push(record.at);
+        self.ids.push(id);
+        self.times.push(at);
         self.kinds.push(kind);
-        self.texts.push_str(&record.text);
+        self.texts.push_str(text);
         self.ends.push(self.texts.len());
     }
 
@@ -142,9 +154,8 @@ impl Block {
         Ok(out)
     }
 
-    fn kind(&mut self, source: Source, process: &Arc<str>) -> usize {
-        let same =
-            |(s, p): &(Source, Arc<str>)| *s == source && (Arc::ptr_eq(p, process) || p == process);
+    fn kind(&mut self, source: Source, process: &str) -> usize {
+        let same = |(s, p): &(Source, Arc<str>)| *s == source && **p == *process;
         // Lines of one process come in rows; of many, there are a few dozen.
         if let Some(&last) = self.kinds.last()
             && same(&self.processes[last])
@@ -152,7 +163,7 @@ impl Block {
             return last;
         }
         self.processes.iter().position(same).unwrap_or_else(|| {
-            self.processes.push((source, process.clone()));
+            self.processes.push((source, process.into()));
             self.processes.len() - 1
         })
     }

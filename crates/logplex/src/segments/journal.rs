@@ -8,12 +8,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use model::Timestamp;
 use model::log::Source;
 
-use super::block::Block;
+use super::block::{Block, Row};
 use super::bytes::{Reader, put, put_bytes, put_signed};
 use crate::record::Record;
 
@@ -69,9 +68,9 @@ fn parse(bytes: &[u8]) -> (Block, usize) {
     let mut whole = 0;
     while let Some(rows) = chunk(&mut reader) {
         let mut rows = Reader(rows);
-        while let Some(record) = read_row(&mut rows) {
-            if block.ids.last().is_none_or(|&last| last < record.id) {
-                block.push(&record);
+        while let Some(row) = read_row(&mut rows) {
+            if block.ids.last().is_none_or(|&last| last < row.id) {
+                block.push(row);
             }
         }
         whole = bytes.len() - reader.0.len();
@@ -95,12 +94,12 @@ fn row(out: &mut Vec<u8>, record: &Record) {
     put_bytes(out, text.as_bytes());
 }
 
-fn read_row(reader: &mut Reader<'_>) -> Option<Record> {
+fn read_row<'a>(reader: &mut Reader<'a>) -> Option<Row<'a>> {
     let id = reader.number()?;
     let at = Timestamp::from_micros(reader.signed()?);
     let source = if reader.take(1)? == [1] { Source::Heroku } else { Source::App };
     let lost = reader.number()?;
-    let process: Arc<str> = std::str::from_utf8(reader.bytes()?).ok()?.into();
-    let text = std::str::from_utf8(reader.bytes()?).ok()?.into();
-    Some(Record { id, at, source, process, text, lost })
+    let process = std::str::from_utf8(reader.bytes()?).ok()?;
+    let text = std::str::from_utf8(reader.bytes()?).ok()?;
+    Some(Row { id, at, source, process, text, lost })
 }

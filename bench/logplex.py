@@ -1,0 +1,433 @@
+#!/usr/bin/env python3
+"""From line to reader: what it costs, how long it takes, what is lost; beside rsyslog.
+
+usage: bench/logplex.py [--rounds N] [--seconds S] [--lines N] [--only NAME …]
+
+Twenty dynos of one app print numbered lines of 100 to 200 bytes: 500 a second each, or as fast as they
+can. The way is the whole one: a real pipe of a real dyno, the ring, segments on disk and one syslog
+drain over TCP, whose receiver checks that every line of every dyno came, or was said to be lost. CPU
+time is that of the whole server process. rsyslog gets the same lines from as many processes over its
+Unix stream socket and sends them to the same receiver.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+import http.client
+
+import figures
+from hythe import BENCH, Server, deployed
+
+APP = "lines"
+PRODUCERS = 20
+RATE = 500
+START_SECONDS = 12
+SETTINGS = "[drains]\nnetworks = ['127.0.0.0/8']\n"
+
+# What a dyno runs: MODE COUNT START, and for rsyslog NAME SOCKET. All begin at the same time, and in a
+# flood the lines are made before, so that what is measured is not how fast Python makes them.
+PRODUCER = r'''
+import os, sys, time
+mode, count, start = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+who, path = (sys.argv[4], sys.argv[5]) if len(sys.argv) > 4 else (os.environ["DYNO"], None)
+if path:
+    import socket
+    out = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    out.connect(path)
+    begin, send = b"<190>", out.sendall
+else:
+    begin, send = b"", lambda data: os.write(1, data)
+words = ["request", "finished", "user", "cache", "miss", "status", "queue", "job", "took", "path"]
+def line(n):
+    extra = " ".join(words[(n * 7 + k) % 10] for k in range(3 + n % 8))
+    key = f"{(n * 0x9E3779B97F4A7C15 + hash(who)) & 0xFFFFFFFFFFFFFFFF:016x}"
+    tag = f"{who}: " if path else ""
+    return begin + f"{tag}seq={n} t={time.time():.6f} id={key} {extra} duration={n % 977}ms pad={'x' * (n % 60)}\n".encode()
+def whole(data):
+    while data:
+        sent = send(data)
+        data = data[sent:] if sent is not None else b""
+part = 400
+flood = [b"".join(line(n) for n in range(at, min(at + part, count))) for at in range(0, count, part)] if mode == "flat" else []
+time.sleep(max(0, start - time.time()))
+if mode == "flat":
+    for data in flood:
+        whole(data)
+else:
+    period, at = 1.0 / float(mode), time.time()
+    for n in range(count):
+        whole(line(n))
+        at += period
+        wait = at - time.time()
+        if wait > 0:
+            time.sleep(wait)
+whole(begin + (f"{who}: ".encode() if path else b"") + f"done={count}\n".encode())
+if not path:
+    while True:
+        time.sleep(1000)
+'''
+
+SEQUENCE = re.compile(rb"seq=(\d+) t=([0-9.]+)")
+PROCESS = re.compile(rb" (worker\.\d+|p\d+):? ")
+LOST = re.compile(rb"Error L1[012]\b.*?(\d+) messages dropped")
+
+
+class Receiver:
+    """A syslog receiver that counts; newline or octet counted, the lines are the same."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.seen = {}
+        self.lost = self.repeated = self.disordered = 0
+        self.done = set()
+        self.latencies = []
+        self.lock = threading.Lock()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            connection, _ = self.socket.accept()
+            threading.Thread(target=self._read, args=(connection,), daemon=True).start()
+
+    def _read(self, connection):
+        rest = b""
+        while data := connection.recv(1 << 18):
+            now = time.time()
+            data = rest + data
+            lines = data.split(b"\n")
+            rest = lines.pop()
+            with self.lock:
+                for line in lines:
+                    self._take(line, now)
+
+    def _take(self, line, now):
+        if lost := LOST.search(line):
+            self.lost += int(lost.group(1))
+            return
+        if b"done=" in line:
+            who = PROCESS.search(line)
+            self.done.add(who.group(1) if who else line)
+            return
+        found = SEQUENCE.search(line)
+        who = PROCESS.search(line)
+        if not found or not who:
+            return
+        number = int(found.group(1))
+        before = self.seen.setdefault(who.group(1), [-1, 0])
+        if number == before[0]:
+            self.repeated += 1
+        elif number < before[0]:
+            self.disordered += 1
+        before[0] = max(before[0], number)
+        before[1] += 1
+        if number % 50 == 0:
+            self.latencies.append((now - float(found.group(2))) * 1000)
+
+    @property
+    def received(self):
+        with self.lock:
+            return sum(count for _, count in self.seen.values())
+
+    def reset(self):
+        with self.lock:
+            self.seen, self.done, self.latencies = {}, set(), []
+            self.lost = self.repeated = self.disordered = 0
+
+
+def wait_for(what, limit, condition):
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise SystemExit(f"{what} did not come true within {limit} s")
+
+
+def app(directory):
+    """Workers whose command is in the config var `MODE`."""
+    source = directory / "app"
+    shutil.copytree(BENCH / "apps/node-plain", source)
+    (source / "producer.py").write_text(PRODUCER)
+    with open(source / "Procfile", "a") as procfile:
+        procfile.write("\nworker: exec /usr/bin/python3 producer.py $MODE\n")
+    return source
+
+
+def run_dynos(server, receiver, mode, count, limit):
+    """Lets the dynos print; gives CPU seconds, by thread too, and wall seconds."""
+    scale(server, 0)
+    receiver.reset()
+    start = time.time() + START_SECONDS
+    server.api("PATCH", f"/apps/{APP}/config-vars", {"MODE": f"{mode} {count} {start}"})
+    scale(server, PRODUCERS)
+    time.sleep(max(0, start - 0.3 - time.time()))
+    before, threads = figures.cpu_seconds(server.pid), figures.thread_cpu_seconds(server.pid)
+    wait_for("the last line", limit, lambda: len(receiver.done) >= PRODUCERS)
+    wall = time.time() - start
+    time.sleep(1.5)
+    cpu = figures.cpu_seconds(server.pid) - before
+    after = figures.thread_cpu_seconds(server.pid)
+    by_thread = {name: after[name] - threads.get(name, 0) for name in after}
+    return cpu, {k: round(v, 2) for k, v in by_thread.items() if v >= 0.02}, wall
+
+
+def scale(server, quantity):
+    server.api("PATCH", f"/apps/{APP}/formation/worker", {"quantity": quantity})
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        dynos = server.api("GET", f"/apps/{APP}/dynos")
+        workers = [dyno for dyno in dynos if dyno["type"] == "worker"]
+        if len(workers) == quantity:
+            return
+        time.sleep(0.1)
+    raise SystemExit("the dynos did not become so many")
+
+
+class Rsyslog:
+    """Debian's rsyslogd with one stream socket in and one TCP connection out."""
+
+    def __init__(self, directory, port):
+        self.socket = directory / "rsyslog.sock"
+        config = directory / "rsyslog.conf"
+        config.write_text(
+            f'''
+global(workDirectory="{directory}" maxMessageSize="16k")
+module(load="imptcp")
+input(type="imptcp" path="{self.socket}" unlink="on")
+main_queue(queue.type="FixedArray" queue.size="100000" queue.dequeueBatchSize="512")
+template(name="line" type="string" string="<%pri%>1 - host %syslogtag%%msg%\\n")
+action(type="omfwd" target="127.0.0.1" port="{port}" protocol="tcp" template="line")
+'''
+        )
+        self.process = subprocess.Popen(
+            ["/usr/sbin/rsyslogd", "-n", "-f", str(config), "-i", str(directory / "rsyslog.pid")],
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for("rsyslog's socket", 20, self.socket.exists)
+
+    def run(self, receiver, directory, mode, count, limit):
+        receiver.reset()
+        program = directory / "producer.py"
+        program.write_text(PRODUCER)
+        start = time.time() + 5
+        before = figures.cpu_seconds(self.process.pid)
+        producers = [
+            subprocess.Popen(
+                ["/usr/bin/python3", program, str(mode), str(count), str(start), f"p{n}", self.socket],
+                env={"PATH": os.environ["PATH"]},
+            )
+            for n in range(PRODUCERS)
+        ]
+        wait_for("rsyslog's last line", limit, lambda: len(receiver.done) >= PRODUCERS)
+        wall = time.time() - start
+        for producer in producers:
+            producer.wait()
+        time.sleep(0.5)
+        return figures.cpu_seconds(self.process.pid) - before, wall
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class Tail:
+    """Reads the app's tail as the CLI does; milliseconds from a line's time to here."""
+
+    def __init__(self, server):
+        session = server.api("POST", f"/apps/{APP}/log-sessions", {"tail": True, "lines": 1})
+        url = urlsplit(session["logplex_url"])
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
+        path = url.path + (f"?{url.query}" if url.query else "")
+        headers = {"Host": url.netloc, "Accept": "text/event-stream"}
+        self.connection.request("GET", path, headers=headers)
+        self.answer = self.connection.getresponse()
+        self.latencies = []
+        self.stopped = False
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        rest = b""
+        while not self.stopped:
+            try:
+                data = self.answer.read1(1 << 16)
+            except OSError:
+                return
+            if not data:
+                return
+            now = time.time()
+            lines = (rest + data).split(b"\n")
+            rest = lines.pop()
+            for line in lines:
+                if found := SEQUENCE.search(line):
+                    self.latencies.append((now - float(found.group(2))) * 1000)
+
+    def end(self):
+        self.stopped = True
+        self.connection.sock and self.connection.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join(5)
+        return self.latencies
+
+
+def percentile(values, percent):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def steady(server, receiver, rsyslog, directory, arguments):
+    count = RATE * arguments.seconds
+    ours, theirs, tails = [], [], []
+    for _ in range(arguments.rounds):
+        tail = Tail(server)
+        cpu, threads, _ = run_dynos(server, receiver, RATE, count, arguments.seconds + 90)
+        tails += tail.end()
+        check(receiver, count)
+        ours.append(cpu / (count * PRODUCERS) * 100_000)
+        print(f"  steady: {ours[-1]:.3f} s per 100k lines {threads}", flush=True)
+        if rsyslog:
+            cpu, _ = rsyslog.run(receiver, directory, RATE, count, arguments.seconds + 90)
+            theirs.append(cpu / (count * PRODUCERS) * 100_000)
+            print(f"  rsyslog: {theirs[-1]:.3f}", flush=True)
+    print(f"steady 10k lines/s, CPU s per 100k lines: {figures.spread(ours)}")
+    if theirs:
+        ratio = figures.ratio_of_rounds(ours, theirs)
+        print(f"  rsyslog: {figures.spread(theirs)}; ours / rsyslog's {ratio:.2f} (aim 0.20)")
+    if tails:
+        p50, p99 = percentile(tails, 50), percentile(tails, 99)
+        print(f"  written to seen in a tail: p50 {p50:.1f} ms, p99 {p99:.1f} ms (aim 10, 50)")
+
+
+def flat(server, receiver, rsyslog, directory, arguments):
+    count = arguments.lines // PRODUCERS
+    ours, speeds, theirs = [], [], []
+    for _ in range(arguments.rounds):
+        cpu, threads, wall = run_dynos(server, receiver, "flat", count, 180)
+        reported = check(receiver, count)
+        ours.append(cpu / (count * PRODUCERS) * 100_000)
+        speeds.append(count * PRODUCERS / wall / 1e6)
+        print(f"  flat: {ours[-1]:.3f}, {speeds[-1]:.2f} M/s, {reported} lost {threads}", flush=True)
+        if rsyslog:
+            cpu, wall = rsyslog.run(receiver, directory, "flat", count, 180)
+            theirs.append(cpu / (count * PRODUCERS) * 100_000)
+            print(f"  rsyslog: {theirs[-1]:.3f}", flush=True)
+    print(f"flat out, CPU s per 100k lines: {figures.spread(ours)} (aim 0.10)")
+    print(f"  million lines/s: {figures.spread(speeds)} (aim 0.4)")
+    if theirs:
+        print(f"  rsyslog: {figures.spread(theirs)}")
+
+
+def check(receiver, count):
+    """Every line of every dyno came once and in order, or was said to be lost."""
+    sent = count * PRODUCERS
+    received, lost = receiver.received, receiver.lost
+    if received + lost != sent or receiver.repeated or receiver.disordered:
+        print(
+            f"  NOT THE SAME: sent {sent}, received {received}, reported {lost}, repeated "
+            f"{receiver.repeated}, out of order {receiver.disordered}"
+        )
+    return lost
+
+
+def search(server, arguments):
+    """One id in everything that is kept."""
+    wanted = {"dyno": "worker.7", "lines": 1, "query": "seq=4321"}
+    found = server.api("GET", f"/apps/{APP}/log-search?{urlencode(wanted)}")["lines"]
+    if not found:
+        raise SystemExit("nothing to look for")
+    key = re.search(r"id=([0-9a-f]{16})", found[0]["message"]).group(1)
+    times = []
+    for _ in range(15):
+        begin = time.monotonic()
+        path = f"/apps/{APP}/log-search?{urlencode({'query': key, 'lines': 5})}"
+        lines = server.api("GET", path)["lines"]
+        times.append((time.monotonic() - begin) * 1000)
+        assert any(key in line["message"] for line in lines)
+    print(f"one id, over the API with its connection: {figures.spread(times)} ms (aim 5)")
+    begin = time.monotonic()
+    server.api("GET", f"/apps/{APP}/log-search?{urlencode({'query': 'absentword', 'lines': 5})}")
+    print(f"  an absent word: {(time.monotonic() - begin) * 1000:.1f} ms")
+
+
+def stuck(server, receiver, arguments):
+    """Drains that accept and never read, as many as an app may have beside the good one."""
+    holes = []
+    listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+    port = listener.getsockname()[1]
+
+    def accept():
+        while True:
+            holes.append(listener.accept()[0])
+
+    threading.Thread(target=accept, daemon=True).start()
+    before = resident(server.pid)
+    count = RATE * 5
+    for index in range(4):
+        url = f"syslog://127.0.0.1:{port}/?{index}"
+        server.api("POST", f"/apps/{APP}/log-drains", {"url": url})
+    run_dynos(server, receiver, RATE, count, 120)
+    reported = check(receiver, count)
+    grown = (resident(server.pid) - before) / 1e6
+    print(
+        f"4 stuck drains beside the good one: it got {receiver.received} of {count * PRODUCERS} "
+        f"({reported} reported lost); memory grew by {grown:.1f} MB, {grown * 25:.0f} MB for 100 (aim 100)"
+    )
+
+
+def resident(pid):
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--lines", type=int, default=1_000_000, help="lines of a flat-out round")
+    parser.add_argument("--only", nargs="*", default=["steady", "flat", "disk", "stuck"])
+    arguments = parser.parse_args()
+    directory = Path(tempfile.mkdtemp(prefix="hythe-bench-logs-"))
+    receiver = Receiver()
+    has_rsyslog = Path("/usr/sbin/rsyslogd").exists()
+    if not has_rsyslog:
+        print("rsyslog is not installed (Debian: rsyslog): no comparison")
+    rsyslog = Rsyslog(directory, receiver.port) if has_rsyslog else None
+    try:
+        with Server(SETTINGS) as server:
+            deployed(server, APP, app(directory))
+            server.api("PATCH", f"/apps/{APP}/formation/web", {"quantity": 0})
+            server.api("POST", f"/apps/{APP}/log-drains", {"url": f"syslog://127.0.0.1:{receiver.port}"})
+            if "steady" in arguments.only:
+                steady(server, receiver, rsyslog, directory, arguments)
+            if "flat" in arguments.only:
+                flat(server, receiver, rsyslog, directory, arguments)
+            if "disk" in arguments.only:
+                million(server, receiver, arguments)
+            if "stuck" in arguments.only:
+                stuck(server, receiver, arguments)
+    finally:
+        if rsyslog:
+            rsyslog.end()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def million(server, receiver, arguments):
+    """What a known number of lines takes on disk, and how long one of them is looked for."""
+    before = server.api("GET", f"/apps/{APP}/log-status")["disk"]
+    run_dynos(server, receiver, "flat", arguments.lines // PRODUCERS, 180)
+    after = server.api("GET", f"/apps/{APP}/log-status")["disk"]
+    kept = arguments.lines - (after["unkept"] - before["unkept"])
+    per_line = (after["bytes"] - before["bytes"]) / kept
+    print(f"on disk: {per_line:.1f} bytes a line over {kept} lines (aim 60)")
+    search(server, arguments)
+
+
+if __name__ == "__main__":
+    main()
