@@ -173,10 +173,16 @@ async fn attempt(control: Control, acme: Arc<Acme>, hostname: String) {
         Ok(outcome) => outcome,
         Err(_) => Err(obtain::Refusal::new("The certificate authority did not answer in time")),
     };
-    if let Err(error) = outcome::settle(&control, &acme, &hostname, outcome).await {
-        let error = &error as &dyn std::error::Error;
-        tracing::error!(error, hostname, "could not write down a certificate");
+    let settled = outcome::settle(&control, &acme, &hostname, outcome).await;
+    if settled.inspect_err(|error| complain(&hostname, error)).is_err() {
+        // The name is still due: the authority is not to be asked again and again meanwhile.
+        tokio::time::sleep(PERIOD).await;
     }
+}
+
+fn complain(hostname: &str, error: &Error) {
+    let error = error as &dyn std::error::Error;
+    tracing::error!(error, hostname, "could not write down a certificate");
 }
 
 /// What is due now, and how long nothing else will be.

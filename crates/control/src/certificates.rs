@@ -17,8 +17,8 @@ pub use bundle::Rejection;
 /// At most this many for one app: as many as domains.
 pub const MAX_PER_APP: usize = crate::domains::MAX_PER_APP;
 
-/// What a person hands in.
-#[derive(Clone, Debug)]
+/// What a person hands in. It cannot be printed: people mistake one file for the other.
+#[derive(Clone)]
 pub struct Upload {
     /// PEM: the certificate and those who signed it, in any order.
     pub chain: String,

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use control::Control;
 use control::traffic::{Totals, Traffic};
-use model::Secret;
+use model::{Secret, Timestamp};
 use nix::unistd::{SysconfVar, sysconf};
 use store::census;
 
@@ -44,6 +44,8 @@ struct Census {
     apps: u64,
     dynos: Vec<(String, u64)>,
     builds: Vec<(String, u64)>,
+    /// When the next certificate expires, and how many names are refused one.
+    certificates: (Option<Timestamp>, u64),
 }
 
 /// The page's route. `token` is what must be shown.
@@ -81,7 +83,8 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 async fn take_census(control: &Control) -> Option<Census> {
     let read = control.store.read(|db| {
         let (apps, dynos) = (census::apps(db)?, census::dynos(db)?);
-        Ok::<_, store::Error>(Census { apps, dynos, builds: census::builds(db)? })
+        let (builds, certificates) = (census::builds(db)?, census::certificates(db)?);
+        Ok::<_, store::Error>(Census { apps, dynos, builds, certificates })
     });
     tokio::time::timeout(PATIENCE, read).await.ok()?.ok()
 }
@@ -139,12 +142,23 @@ fn rooms(page: &mut Page, control: &Control, census: Option<&Census>) {
         page.counts("hythe_dynos", "state", &census.dynos);
         page.gauge("hythe_builds", "Builds of all apps, by status.");
         page.counts("hythe_builds", "status", &census.builds);
+        certificates(page, census.certificates);
     }
     let (sent, lost) = control.logs.counts();
     page.counter("hythe_log_lines_total", "Log lines on their way to Logplex.");
     page.sample("hythe_log_lines_total", &[], sent);
     page.counter("hythe_log_lines_lost_total", "Log lines dropped because Logplex was behind.");
     page.sample("hythe_log_lines_lost_total", &[], lost);
+}
+
+fn certificates(page: &mut Page, (next_expiry, refused): (Option<Timestamp>, u64)) {
+    if let Some(at) = next_expiry {
+        let name = "hythe_certificate_next_expiry_timestamp_seconds";
+        page.gauge(name, "When the next certificate in use expires.");
+        page.sample(name, &[], at.micros() / 1_000_000);
+    }
+    page.gauge("hythe_certificates_refused", "Names whose certificate was last refused.");
+    page.sample("hythe_certificates_refused", &[], refused);
 }
 
 /// This process, under the names that Prometheus's own libraries use.

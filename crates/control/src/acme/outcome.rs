@@ -93,7 +93,9 @@ fn issued(
 ) -> Result<String> {
     let now = Timestamp::now();
     let facts = bundle.facts.clone();
-    let by_life = certificate::renew_at(&facts);
+    // One that is handed out late in its life is not asked for again at once.
+    let soonest = now + facts.expires_at.since(now) / 3;
+    let by_life = certificate::renew_at(&facts).max(soonest);
     name.next_at = renew_after.map_or(by_life, |after| by_life.min(now + after));
     (name.status, name.reason, name.failures) = (AcmStatus::Issued, None, 0);
     match (name.domain, domain) {

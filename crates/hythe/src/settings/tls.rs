@@ -16,6 +16,9 @@ const KNOWN: [(&str, &str); 2] = [
 const NOT_PUBLIC: [&str; 8] =
     ["localhost", "local", "localdomain", "internal", "lan", "home.arpa", "test", "example"];
 
+/// Sooner would be asking for certificates all the time.
+const LEAST_RENEWAL: u64 = 60;
+
 /// `[acme]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -104,6 +107,9 @@ fn read_acme(file: AcmeFile, domain: &str, own_files: bool) -> anyhow::Result<Op
     if let Some(path) = &file.ca_file {
         absolute(path)?;
     }
+    if file.renew_after_seconds.is_some_and(|seconds| seconds < LEAST_RENEWAL) {
+        bail!("renew_after_seconds of [acme] must be at least {LEAST_RENEWAL}");
+    }
     Ok(Some(Acme {
         directory,
         contact: file.contact,
@@ -124,7 +130,7 @@ fn is_public(domain: &str) -> bool {
     let ends_with = |end: &&str| {
         domain.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
-    domain.contains('.') && !NOT_PUBLIC.iter().any(|end| ends_with(end))
+    domain.contains('.') && !NOT_PUBLIC.iter().any(ends_with)
 }
 
 #[cfg(test)]
@@ -153,6 +159,7 @@ mod tests {
             "directory = \"http://ca.lan/acme\"",
             "directory = \"letsencrypt\"\ncontact = \"ops\"",
             "directory = \"letsencrypt\"\nca_file = \"ca.pem\"",
+            "directory = \"letsencrypt\"\nrenew_after_seconds = 1",
         ];
         for text in refused {
             assert!(acme(text, "example.com").is_err(), "{text}");

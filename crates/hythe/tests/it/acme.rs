@@ -1,5 +1,6 @@
 //! Automatic certificates from a real ACME server.
 
+use std::fs;
 use std::time::Duration;
 
 use model::Step;
@@ -68,6 +69,14 @@ fn a_certificate_is_issued_shown_and_given_back() {
     );
     let admin = String::from_utf8_lossy(&admin.stdout).into_owned();
     assert!(admin.contains("lost.example.com") && admin.contains("automatic"), "{admin}");
+
+    let token = fs::read_to_string(server.data_dir().join("metrics.token")).expect("a token");
+    let bearer = format!("Bearer {}", token.trim());
+    let headers = [("Authorization", bearer.as_str())];
+    let metrics = ask(server.address(), "GET", "localhost", "/metrics", &headers, b"");
+    let metrics = metrics.expect("an answer").body;
+    assert!(metrics.contains("hythe_certificate_next_expiry_timestamp_seconds "), "{metrics}");
+    assert!(metrics.contains("hythe_certificates_refused 0"), "{metrics}");
 
     let _disabled = person.heroku(&["certs:auto:disable", "-a", "demo", "--confirm", "demo"]);
     assert!(Secure::connect(server.address(), "www.example.com", &root).is_err());
