@@ -275,9 +275,10 @@ fn is_internal_v6(address: Ipv6Addr) -> bool {
         (0x2002, _) => Some(v4(second, third)),
         _ => None,
     };
+    // `::` and `::1` among them; the rest of these once meant IPv4 addresses.
+    let is_compatible = address.to_bits() >> 32 == 0;
     translated.is_some_and(is_internal_v4)
-        || address.is_loopback()
-        || address.is_unspecified()
+        || is_compatible
         || address.is_multicast()
         || address.is_unique_local()
         || address.is_unicast_link_local()
@@ -327,6 +328,7 @@ mod tests {
             "fe80::1",
             "64:ff9b::10.0.0.1",
             "2002:7f00:1::",
+            "::127.0.0.1",
         ] {
             assert!(!strict.permits(internal.parse().expect("an address")), "{internal}");
         }

@@ -4,6 +4,7 @@
 mod bed;
 mod http_faults;
 mod load;
+mod real;
 mod receiver;
 mod restarts;
 mod tcp_faults;

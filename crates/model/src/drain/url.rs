@@ -235,7 +235,10 @@ fn decode(text: &str) -> Option<String> {
             continue;
         }
         let (digits, after) = rest.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        let digits = std::str::from_utf8(digits).ok()?;
+        // A sign would be taken for a part of a number.
+        let digits = Some(digits).filter(|two| two.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
         rest = after;
     }
     String::from_utf8(bytes).ok()
@@ -302,6 +305,7 @@ mod tests {
             "https://h h/",
             "https://é/",
             "https://a:%zz@h/",
+            "https://a:%+5@h/",
         ] {
             let error = bad.parse::<Url>().expect_err(bad);
             assert!(error.to_string().starts_with("Invalid drain destination: "), "{bad}");
