@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use model::Remote;
+use model::remote::without_password;
 use sha2::{Digest, Sha256};
 
 macro_rules! embedded {
@@ -79,15 +81,8 @@ pub struct Buildpack {
 pub enum Origin {
     /// It comes with the platform: its directory, below the one that holds all.
     BuiltIn(&'static str),
-    /// A git repository.
-    Git {
-        /// Its address.
-        url: String,
-        /// A branch, tag or commit; the repository's own choice without.
-        reference: Option<String>,
-    },
-    /// A tar.gz archive.
-    Archive(String),
+    /// It must be fetched.
+    Elsewhere(Remote),
 }
 
 impl Buildpack {
@@ -95,14 +90,22 @@ impl Buildpack {
     /// them holds white space ([`resolve`] sees to it).
     #[must_use]
     pub fn line(&self) -> String {
-        let (kind, place, reference) = match &self.origin {
-            Origin::BuiltIn(dir) => ("built-in", *dir, ""),
-            Origin::Git { url, reference } => {
-                ("git", url.as_str(), reference.as_deref().unwrap_or_default())
-            }
-            Origin::Archive(url) => ("archive", url.as_str(), ""),
-        };
-        format!("{kind}\t{}\t{place}\t{reference}\n", self.name)
+        match &self.origin {
+            Origin::BuiltIn(dir) => format!("built-in\t{}\t{dir}\t\n", self.name),
+            Origin::Elsewhere(remote) => line(&self.name, remote),
+        }
+    }
+}
+
+/// The line that tells the driver of something to fetch. White space is in none of its parts.
+#[must_use]
+pub fn line(name: &str, remote: &Remote) -> String {
+    match remote {
+        Remote::Git { url, reference } => {
+            let reference = reference.as_deref().unwrap_or_default();
+            format!("git\t{name}\t{}\t{reference}\n", url.reveal())
+        }
+        Remote::Archive(url) => format!("archive\t{name}\t{}\t\n", url.reveal()),
     }
 }
 
@@ -143,47 +146,11 @@ pub fn resolve(reference: &str) -> Result<Buildpack, Unavailable> {
         .and_then(|rest| rest.strip_suffix(".tgz"));
     let name = git.or(archive).or_else(|| short.strip_prefix("heroku/")).unwrap_or_default();
     let found = PACKS.iter().find(|(dir, _)| *dir == name);
-    let pack = found.map(|(dir, _)| built_in(dir)).or_else(|| elsewhere(short));
-    pack.ok_or_else(|| Unavailable(without_password(reference)))
-}
-
-/// A buildpack that must be fetched. Only from the network: an address never means a file of this
-/// machine, or a program to run.
-fn elsewhere(address: &str) -> Option<Buildpack> {
-    let is_plain = |text: &str| !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    let (scheme, rest) = address.split_once("://").filter(|_| is_plain(address))?;
-    if rest.is_empty() || !["https", "http", "git"].contains(&scheme) {
-        return None;
+    if let Some((dir, _)) = found {
+        return Ok(built_in(dir));
     }
-    let name = without_password(address);
-    let (url, reference) = match address.split_once('#') {
-        Some((url, reference)) => (url, Some(reference).filter(|text| !text.is_empty())),
-        None => (address, None),
-    };
-    if scheme != "git" && is_archive(url) {
-        return Some(Buildpack { name, origin: Origin::Archive(url.to_owned()) });
-    }
-    // A reference that begins with a dash would be an option of git's.
-    let reference = match reference {
-        Some(text) if text.starts_with('-') => return None,
-        other => other.map(str::to_owned),
-    };
-    Some(Buildpack { name, origin: Origin::Git { url: url.to_owned(), reference } })
-}
-
-fn is_archive(url: &str) -> bool {
-    let path = url.split('?').next().unwrap_or(url);
-    [".tgz", ".tar.gz"].iter().any(|end| path.ends_with(end))
-}
-
-/// `https://user:password@host/x` as `https://host/x`: transcripts are read by many.
-fn without_password(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let end = rest.find('/').unwrap_or(rest.len());
-    match rest[..end].rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}://{host}{}", &rest[end..]),
-        None => address.to_owned(),
-    }
+    let remote: Remote = short.parse().map_err(|_| Unavailable(without_password(reference)))?;
+    Ok(Buildpack { name: remote.to_string(), origin: Origin::Elsewhere(remote) })
 }
 
 /// Writes the buildpacks below `root` unless this version of them is there, and answers where.
@@ -294,39 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_others_are_repositories_or_archives() {
-        let git = |url: &str, reference: Option<&str>| Origin::Git {
-            url: url.to_owned(),
-            reference: reference.map(str::to_owned),
-        };
-        for (address, name, origin) in [
-            (
-                "https://x.example/y.git#v1",
-                "https://x.example/y.git#v1",
-                git("https://x.example/y.git", Some("v1")),
-            ),
-            ("git://x.example/y", "git://x.example/y", git("git://x.example/y", None)),
-            (
-                "https://me:secret@x.example/y#",
-                "https://x.example/y#",
-                git("https://me:secret@x.example/y", None),
-            ),
-            (
-                "https://github.com/heroku/heroku-buildpack-nodejs#v200",
-                "https://github.com/heroku/heroku-buildpack-nodejs#v200",
-                git("https://github.com/heroku/heroku-buildpack-nodejs", Some("v200")),
-            ),
-            (
-                "https://x.example/y.tgz?v=1",
-                "https://x.example/y.tgz?v=1",
-                Origin::Archive("https://x.example/y.tgz?v=1".to_owned()),
-            ),
-        ] {
-            assert_eq!(resolve(address), Ok(Buildpack { name: name.to_owned(), origin }));
-        }
-        for address in ["https://", "https://x.example/a b", "https://x.example/y#--upload-pack=x"]
-        {
-            assert!(resolve(address).is_err(), "{address}");
-        }
+    fn addresses_of_others_are_fetched() {
+        let address = "https://me:secret@github.com/heroku/heroku-buildpack-nodejs#v200";
+        let pack = resolve(address).expect("an address");
+        assert_eq!(pack.name, "https://github.com/heroku/heroku-buildpack-nodejs#v200");
+        assert_eq!(
+            pack.line(),
+            "git\thttps://github.com/heroku/heroku-buildpack-nodejs#v200\t\
+             https://me:secret@github.com/heroku/heroku-buildpack-nodejs\tv200\n"
+        );
     }
 }

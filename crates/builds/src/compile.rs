@@ -3,7 +3,7 @@
 use control::one_offs::{self, NewBuildDyno};
 use control::{Follow, Verdict, builds};
 use model::build::BuildStep;
-use model::dyno::Exit;
+use model::dyno::{Exit, Mount};
 use model::steps::{Step, reached};
 
 use crate::failure::Failure;
@@ -21,15 +21,16 @@ const SPARE_SECONDS: u64 = 60;
 pub(crate) async fn run(job: &Job, ready: &Ready) -> Result<Compiled, Failure> {
     let step = builds::set_step(job.control(), job.build.id, BuildStep::Compile).await;
     step.map_err(Failure::internal("noting the step of a build"))?;
-    let exit = run_dyno(job, ready).await?;
+    let exit = run_dyno(job, dyno(job, ready)).await?;
     judge(job, exit)
 }
 
-async fn run_dyno(job: &Job, ready: &Ready) -> Result<Exit, Failure> {
+/// Runs a dyno of a build to its end, and copies what it prints into the transcript.
+pub(crate) async fn run_dyno(job: &Job, new: NewBuildDyno) -> Result<Exit, Failure> {
     let control = job.control();
-    let dyno = one_offs::start_build(control, &job.build, dyno(job, ready)).await;
+    let dyno = one_offs::start_build(control, &job.build, new).await;
     let dyno = dyno.map_err(Failure::internal("asking for the dyno of a build"))?.id;
-    job.dyno.get_or_init(|| dyno);
+    job.set_dyno(Some(dyno));
     reached(Step::BuildDynoAsked);
     let follow = control.outputs.follow(dyno).await;
     let follow = follow.map_err(Failure::internal("following the dyno of a build"))?;
@@ -49,12 +50,19 @@ async fn run_dyno(job: &Job, ready: &Ready) -> Result<Exit, Failure> {
 }
 
 fn dyno(job: &Job, ready: &Ready) -> NewBuildDyno {
+    let packs = &job.house.buildpacks;
+    let mounts = inside::mounts(job.build.id, &job.place, ready.cache.files(), packs);
+    build_dyno(job, inside::command(&ready.packs), mounts)
+}
+
+/// A dyno of a build with this command and these mounts.
+pub(crate) fn build_dyno(job: &Job, command: String, mounts: Vec<Mount>) -> NewBuildDyno {
     let (config, build) = (&job.house.config, &job.build);
     let seconds = config.bounds.time.as_secs().saturating_add(SPARE_SECONDS);
     NewBuildDyno {
-        command: inside::command(&ready.packs),
+        command,
         env: inside::env(config, build),
-        mounts: inside::mounts(build.id, &job.place, ready.cache.files(), &job.house.buildpacks),
+        mounts,
         time_to_live_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
     }
 }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Runs inside a build dyno: detect, compile and release of classic buildpacks.
 #
-#   driver.sh auto|set
+#   driver.sh auto|set|source
 #
-# `auto` takes the first pack that detects the app, `set` demands that all do. The packs are the
+# `auto` takes the first pack that detects the app, `set` demands that all do; `source` fetches an
+# app's source instead, into $RESULTS/source.tgz and $RESULTS/commit. The packs (or the source) are the
 # lines of $PACKS, in order: kind (built-in, git, archive), name, place and reference, with tabs
 # between; a built-in one's place is a directory below $BUILT_IN. Standard output is the transcript
 # that people read. What the server must know goes into files of $RESULTS:
@@ -28,6 +29,9 @@ language=
 fetch_seconds=90
 fetch_tries=3
 max_archive_bytes=104857600
+# Heroku's limit on a checkout is 1 GB.
+max_source_kilobytes=1048576
+source_seconds=300
 
 answer() { printf '%s' "$2" > "$RESULTS/$1"; }
 
@@ -182,9 +186,32 @@ run_set() {
   release "$pack_dir"
 }
 
+# Fetches what the only line of $PACKS names. A file that becomes too large ends the program.
+run_source() {
+  pack_dir=$copies/source
+  ulimit -f "$max_source_kilobytes"
+  case ${kinds[0]} in
+    git) download 'source' from_git "${places[0]}" "${references[0]}" && pack_checkout ;;
+    archive) download 'source' source_archive "${places[0]}" ;;
+  esac || finish fetch-failed
+  exit 0
+}
+
+pack_checkout() {
+  git -C "$pack_dir" rev-parse HEAD > "$RESULTS/commit" &&
+    tar -czf "$RESULTS/source.tgz" -C "$pack_dir" --exclude-vcs . ||
+    { echo " !     The source is too large."; return 1; }
+}
+
+source_archive() {
+  curl --fail --silent --show-error --location --proto =https,http --max-time "$source_seconds" \
+    --output "$RESULTS/source.tgz" "$1"
+}
+
 read_packs
 case $mode in
   auto) run_auto ;;
   set) run_set ;;
+  source) run_source ;;
 esac
 finish compiled

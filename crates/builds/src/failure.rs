@@ -18,6 +18,19 @@ pub enum Failure {
         /// Its name.
         pack: String,
     },
+    /// The source could not be fetched; the driver has said why.
+    #[error("the source could not be fetched")]
+    SourceNotFetched,
+    /// The source is not the one that was meant.
+    #[error(
+        "the source's checksum does not match. Expected: SHA256:{wanted} Actual: SHA256:{found}"
+    )]
+    Checksum {
+        /// As announced.
+        wanted: String,
+        /// As fetched.
+        found: String,
+    },
     /// A buildpack could not be fetched; the driver has said why.
     #[error("buildpack {pack} could not be fetched")]
     Fetch {

@@ -55,6 +55,22 @@ pub fn mounts(build: BuildId, place: &Workspace, cache: PathBuf, buildpacks: &Pa
     ]
 }
 
+/// What a dyno sees that fetches a source.
+pub fn source_mounts(place: &Workspace) -> Vec<Mount> {
+    let mount =
+        |source: PathBuf, target: &str, writable| Mount { source, target: target.into(), writable };
+    vec![
+        mount(place.results(), RESULTS, true),
+        mount(place.driver(), DRIVER, false),
+        mount(place.packs(), PACKS, false),
+    ]
+}
+
+/// The driver, to fetch a source.
+pub fn source_command() -> String {
+    format!("exec {DRIVER} source")
+}
+
 /// The whole environment of the build. Config vars are not in it: they are files.
 pub fn env(config: &Config, build: &Build) -> BTreeMap<String, String> {
     let mut env: BTreeMap<String, String> = TRUST
@@ -81,11 +97,11 @@ pub fn env(config: &Config, build: &Build) -> BTreeMap<String, String> {
 }
 
 impl Packs {
-    /// The buildpacks, in order.
+    /// What the driver is told of them.
     #[must_use]
-    pub fn list(&self) -> &[Buildpack] {
+    pub fn lines(&self) -> String {
         match self {
-            Self::Detect(packs) | Self::Set(packs) => packs,
+            Self::Detect(packs) | Self::Set(packs) => packs.iter().map(Buildpack::line).collect(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! up when the time is over, a person cancels, the disk fills up, or the server stops. Whatever
 //! happens, the build is marked ended, its dyno is stopped, and its directory is removed.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use control::{Control, Resource, builds};
@@ -20,7 +20,7 @@ use crate::prepare::{self, Ready};
 use crate::results::Compiled;
 use crate::transcript::{self, Transcript};
 use crate::workspace::Workspace;
-use crate::{cache, compile, disk, launch};
+use crate::{cache, compile, disk, fetch, launch};
 
 /// Between two looks at how full the disk is.
 const DISK_PERIOD: Duration = Duration::from_millis(250);
@@ -37,8 +37,8 @@ pub(crate) struct Job {
     pub(crate) build: Build,
     pub(crate) transcript: Transcript,
     pub(crate) place: Workspace,
-    /// The dyno it runs in, once there is one.
-    pub(crate) dyno: OnceLock<DynoId>,
+    /// The dyno it runs in, while there is one.
+    pub(crate) dyno: Mutex<Option<DynoId>>,
 }
 
 /// Runs a claimed build to its end.
@@ -53,11 +53,14 @@ pub(crate) async fn run(house: Arc<House>, build: Build) {
     };
     let place = Workspace::of(&house.config, build.id);
     let transcript = Transcript::new(output);
-    let job = Job { house, build, transcript, place, dyno: OnceLock::new() };
+    let mut job = Job { house, build, transcript, place, dyno: Mutex::default() };
     let cache_dir = control::apps::cache(&job.house.control, job.build.app);
     // Held until the dyno is gone: it may write to the cache until then.
     let _key = job.house.keys.take(&cache_dir).await;
-    let outcome = Box::pin(job.work(began)).await;
+    let outcome = match Box::pin(fetch::run(&mut job, began)).await {
+        Ok(()) => Box::pin(job.work(began)).await,
+        Err(failure) => Err(failure),
+    };
     job.stop_dyno().await;
     if let Err(failure) = &outcome {
         job.transcript.say(&failure.transcript());
@@ -117,8 +120,13 @@ impl Job {
         Ok((compiled, bytes))
     }
 
+    /// Notes the dyno that it runs in; answers the one before.
+    pub(crate) fn set_dyno(&self, dyno: Option<DynoId>) -> Option<DynoId> {
+        std::mem::replace(&mut *self.dyno.lock().unwrap_or_else(PoisonError::into_inner), dyno)
+    }
+
     /// Waits for a reason to give up.
-    async fn trouble(&self, began: Instant) -> Failure {
+    pub(crate) async fn trouble(&self, began: Instant) -> Failure {
         let limit = self.house.config.bounds.time;
         // All arms only wait.
         tokio::select! {
@@ -151,8 +159,8 @@ impl Job {
     }
 
     /// Stops the dyno if it still runs. When the server stops too, the row makes the next one do it.
-    async fn stop_dyno(&self) {
-        let Some(&dyno) = self.dyno.get() else { return };
+    pub(crate) async fn stop_dyno(&self) {
+        let Some(dyno) = self.set_dyno(None) else { return };
         if let Err(error) = control::one_offs::cancel(self.control(), dyno).await {
             warn("could not stop the dyno of a build", &error);
         }

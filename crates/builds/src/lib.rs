@@ -18,6 +18,7 @@ mod cache;
 mod compile;
 mod disk;
 mod failure;
+mod fetch;
 mod inside;
 mod job;
 mod launch;

@@ -1,25 +1,31 @@
 //! Reads files that an untrusted build left behind: only plain ones, only so many bytes, never
 //! through a symlink, never waiting on a pipe.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The content of `path`; `None` when there is no plain file of that name.
+/// `path`, opened for reading; `None` when there is no plain file of that name.
 ///
 /// # Errors
-/// When it is larger than `max_bytes`, or the disk fails.
-pub fn read(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+/// When the disk fails.
+pub fn open(path: &Path) -> io::Result<Option<File>> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if is_absence(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    if !file.metadata()?.is_file() {
-        return Ok(None);
-    }
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// The content of `path`; `None` when there is no plain file of that name.
+///
+/// # Errors
+/// When it is larger than `max_bytes`, or the disk fails.
+pub fn read(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    let Some(file) = open(path)? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.take(max_bytes + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max_bytes {

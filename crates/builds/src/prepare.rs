@@ -27,7 +27,7 @@ pub(crate) async fn run(job: &Job) -> Result<Ready, Failure> {
     let config = control::config::of_app(control, build.app).await;
     let config = config.map_err(Failure::internal("reading the config vars"))?;
     let packs = choose(&build.buildpacks, &config)?;
-    let made = job.place.create(&config, packs.list());
+    let made = job.place.create(&config, &packs.lines());
     made.map_err(Failure::internal("making the directory of a build"))?;
     let dir = control::apps::cache(control, build.app);
     let cache = Cache::open(&job.house.config, dir, &build.stack).await;
@@ -53,7 +53,8 @@ fn choose(wanted: &[String], config: &ConfigVars) -> Result<Packs, Failure> {
 /// Unpacks the source and applies `.slugignore`; answers how many paths that deleted. Its size is
 /// bounded, so it is left to run to its end.
 async fn write_tree(job: &Job) -> Result<Option<usize>, Failure> {
-    let archive = control::builds::source_path(job.control(), &job.build.source_blob);
+    let blob = job.build.source.stored().unwrap_or_default();
+    let archive = control::builds::source_path(job.control(), blob);
     let archive = archive.map_err(Failure::internal("finding the source"))?;
     let tree = job.place.tree();
     let written = tokio::task::spawn_blocking(move || {

@@ -13,7 +13,6 @@ use model::{BuildId, ConfigVars};
 use tokio::time::sleep;
 
 use crate::archive::own;
-use crate::buildpacks::Buildpack;
 use crate::config::Config;
 use crate::program::{self, ProgramError};
 
@@ -39,12 +38,12 @@ impl Workspace {
         Self { root: config.work_dir.join(&name), secrets: config.secrets_dir.join(&name) }
     }
 
-    /// Makes it, with an empty tree, the list of buildpacks, and `vars` as files: name and content of
+    /// Makes it, with an empty tree, the driver's list of buildpacks, and `vars` as files: name and content of
     /// a file are name and value, to the byte.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn create(&self, vars: &ConfigVars, packs: &[Buildpack]) -> io::Result<()> {
+    pub fn create(&self, vars: &ConfigVars, packs: &str) -> io::Result<()> {
         for dir in [&self.root, &self.secrets] {
             DirBuilder::new().mode(0o700).create(dir)?;
         }
@@ -54,8 +53,7 @@ impl Workspace {
         }
         write_new(&self.driver(), DRIVER.as_bytes(), 0o755)?;
         // An address of a buildpack may hold a password.
-        let lines: String = packs.iter().map(Buildpack::line).collect();
-        write_new(&self.packs(), lines.as_bytes(), 0o444)?;
+        write_new(&self.packs(), packs.as_bytes(), 0o444)?;
         make_dir(&self.env())?;
         for (name, value) in &vars.0 {
             // `ConfigVars` admits only names that are letters, digits and underscores.

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use model::build::{Build, BuildStatus, BuildStep};
+use model::build::{Build, BuildSource, BuildStatus, BuildStep};
 use model::dyno::DynoKind;
 use model::release::Cause;
 use model::steps::{Step, reached};
@@ -19,21 +19,23 @@ use crate::{Actor, Control, Error, Follow, OutputWriter, Resource, Result, Verdi
 /// What is to be built.
 #[derive(Clone, Debug)]
 pub struct NewBuild {
-    /// Name of the source archive in the blob store, as [`crate::sources`] answers it.
-    pub source_blob: String,
+    /// What is to be built; one that is stored is named as [`crate::sources`] answers it.
+    pub source: BuildSource,
     /// Version of the source in its sender's words: a commit for git pushes.
     pub source_version: Option<String>,
     /// Buildpacks for this build only; empty for the app's own.
     pub buildpacks: Vec<String>,
 }
 
-/// Queues a build of a source that is in the blob store.
+/// Queues a build.
 ///
 /// # Errors
 /// When the app is not found, there is no such source, or the database fails.
 pub async fn create(control: &Control, who: &Account, app: AppId, new: NewBuild) -> Result<Build> {
     let who = who.clone();
-    if !source_path(control, &new.source_blob)?.exists() {
+    if let BuildSource::Stored(blob) = &new.source
+        && !source_path(control, blob)?.exists()
+    {
         return Err(Error::NotFound(Resource::Source));
     }
     control
@@ -50,7 +52,7 @@ pub async fn create(control: &Control, who: &Account, app: AppId, new: NewBuild)
                 status: BuildStatus::Pending,
                 step: BuildStep::Queued,
                 buildpacks,
-                source_blob: new.source_blob,
+                source: new.source,
                 source_version: new.source_version.filter(|version| !version.is_empty()),
                 stack: app.build_stack,
                 slug: None,
@@ -272,6 +274,24 @@ pub async fn follow(control: &Control, id: BuildId) -> Result<Option<Follow>> {
 /// When it is not the name of one.
 pub fn source_path(control: &Control, source_blob: &str) -> Result<PathBuf> {
     control.blobs.path(source_blob).map_err(|_| Error::NotFound(Resource::Source))
+}
+
+/// Notes what a build has fetched. `version` counts if the source came without one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn fetched(
+    control: &Control,
+    id: BuildId,
+    blob: String,
+    version: Option<String>,
+) -> Result<()> {
+    control
+        .write(move |_, tx| {
+            let version = version.as_deref();
+            Ok(builds::set_fetched(tx, id, &blob, version, Timestamp::now())?)
+        })
+        .await
 }
 
 /// Whether this version of the source was built well before.

@@ -59,7 +59,7 @@ impl Lab {
     pub(crate) async fn deploy(&self, app: &App, commit: &str, types: &[(&str, &str)]) -> Release {
         let source = sources::put(&self.control, commit.as_bytes(), 1000).await.expect("put");
         let new = NewBuild {
-            source_blob: source.name.clone(),
+            source: model::build::BuildSource::Stored(source.name.clone()),
             source_version: Some(commit.to_owned()),
             buildpacks: vec![],
         };

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use control::builds::{self, NewBuild};
 use control::{Follow, releases, sources};
 use model::BuildId;
-use model::build::BuildStatus;
+use model::build::{BuildSource, BuildStatus};
 use model::release::{Release, ReleaseStatus};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -159,7 +159,7 @@ async fn take_in(
     // A hook that went away leaves half an archive, which is stored in vain and collected.
     received?;
     let new = NewBuild {
-        source_blob: stored?.name,
+        source: BuildSource::Stored(stored?.name),
         source_version: Some(hello.commit.clone()),
         buildpacks: Vec::new(),
     };

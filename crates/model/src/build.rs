@@ -1,6 +1,6 @@
 //! Builds: one run of the builder over one source.
 
-use crate::{AccountId, AppId, BuildId, ReleaseId, SlugId, Timestamp};
+use crate::{AccountId, AppId, BuildId, ReleaseId, Remote, SlugId, Timestamp};
 
 /// How far a build has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,31 @@ pub enum BuildStep {
     Release,
 }
 
+/// What a build is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuildSource {
+    /// An archive (tar.gz) in the blob store: lower-case hex SHA-256.
+    Stored(String),
+    /// Something that the build has yet to fetch.
+    Remote {
+        /// Where it lies.
+        remote: Remote,
+        /// What an archive must hash to: lower-case hex SHA-256.
+        checksum: Option<String>,
+    },
+}
+
+impl BuildSource {
+    /// The archive's name, if it is in the blob store.
+    #[must_use]
+    pub fn stored(&self) -> Option<&str> {
+        match self {
+            Self::Stored(blob) => Some(blob),
+            Self::Remote { .. } => None,
+        }
+    }
+}
+
 /// One run of the builder.
 #[derive(Clone, Debug)]
 pub struct Build {
@@ -60,8 +85,8 @@ pub struct Build {
     pub step: BuildStep,
     /// Buildpacks asked for, in order: URLs or `heroku/nodejs`. Empty: detect.
     pub buildpacks: Vec<String>,
-    /// Source archive (tar.gz) in the blob store: lower-case hex SHA-256.
-    pub source_blob: String,
+    /// What is built.
+    pub source: BuildSource,
     /// Version the source was given by its sender: a commit for git pushes.
     pub source_version: Option<String>,
     /// Stack it is built on.

@@ -1,7 +1,8 @@
 //! Builds.
 
-use model::build::{Build, BuildStatus, BuildStep};
+use model::build::{Build, BuildSource, BuildStatus, BuildStep};
 use model::{AppId, BuildId, ReleaseId, SlugId, Timestamp};
+use zeroize::Zeroizing;
 
 use crate::engine::{Reader, Row, Tx};
 use crate::{Error, Result, values};
@@ -12,7 +13,7 @@ macro_rules! select {
         concat!(
             "SELECT b.id, b.app_id, b.actor_id, u.email, b.status, b.step, b.buildpacks,
                     b.source_blob, b.source_version, b.stack, b.slug_id, b.release_id,
-                    b.created_at, b.updated_at
+                    b.created_at, b.updated_at, b.remote, b.remote_checksum
              FROM builds b JOIN accounts u ON u.id = b.actor_id ",
             $rest
         )
@@ -25,22 +26,33 @@ macro_rules! select {
 /// When the database fails.
 pub fn insert(tx: &mut Tx<'_>, build: &Build) -> Result<()> {
     let json = |source| Error::Json { place: BUILDPACKS.into(), source };
+    let (blob, remote, checksum) = match &build.source {
+        BuildSource::Stored(blob) => (blob.as_str(), None, None),
+        // An address may hold a password.
+        BuildSource::Remote { remote, checksum } => {
+            let address = remote.address();
+            let sealed = tx.vault().seal(&place(build.id), address.reveal().as_bytes())?;
+            ("", Some(sealed), checksum.as_ref())
+        }
+    };
     tx.run(
         "INSERT INTO builds (id, app_id, actor_id, status, step, source_blob, source_version,
-                             buildpacks, stack, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                             buildpacks, stack, created_at, updated_at, remote, remote_checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         values![
             build.id,
             build.app,
             build.actor,
             build.status,
             build.step,
-            &build.source_blob,
+            blob,
             build.source_version.as_ref(),
             serde_json::to_string(&build.buildpacks).map_err(json)?,
             &build.stack,
             build.created_at,
-            build.updated_at
+            build.updated_at,
+            remote,
+            checksum
         ],
     )?;
     Ok(())
@@ -51,7 +63,7 @@ pub fn insert(tx: &mut Tx<'_>, build: &Build) -> Result<()> {
 /// # Errors
 /// When the database fails.
 pub fn find(db: &Reader<'_>, id: BuildId) -> Result<Option<Build>> {
-    db.one(select!("WHERE b.id = ?1"), values![id], build)
+    db.one(select!("WHERE b.id = ?1"), values![id], |row| build(db, row))
 }
 
 /// All builds of an app, oldest first.
@@ -59,7 +71,9 @@ pub fn find(db: &Reader<'_>, id: BuildId) -> Result<Option<Build>> {
 /// # Errors
 /// When the database fails.
 pub fn list(db: &Reader<'_>, app: AppId) -> Result<Vec<Build>> {
-    db.all(select!("WHERE b.app_id = ?1 ORDER BY b.created_at, b.id"), values![app], build)
+    db.all(select!("WHERE b.app_id = ?1 ORDER BY b.created_at, b.id"), values![app], |row| {
+        build(db, row)
+    })
 }
 
 /// All builds that are queued or running, oldest first.
@@ -67,7 +81,9 @@ pub fn list(db: &Reader<'_>, app: AppId) -> Result<Vec<Build>> {
 /// # Errors
 /// When the database fails.
 pub fn pending(db: &Reader<'_>) -> Result<Vec<Build>> {
-    db.all(select!("WHERE b.status = 'pending' ORDER BY b.created_at, b.id"), values![], build)
+    db.all(select!("WHERE b.status = 'pending' ORDER BY b.created_at, b.id"), values![], |row| {
+        build(db, row)
+    })
 }
 
 /// The oldest queued build whose app has no other build running.
@@ -83,7 +99,7 @@ pub fn next_queued(db: &Reader<'_>) -> Result<Option<Build>> {
              ORDER BY b.created_at, b.id LIMIT 1"
         ),
         values![],
-        build,
+        |row| build(db, row),
     )
 }
 
@@ -108,6 +124,26 @@ pub fn set_step(tx: &mut Tx<'_>, id: BuildId, step: BuildStep, now: Timestamp) -
     tx.run(
         "UPDATE builds SET step = ?2, updated_at = ?3 WHERE id = ?1 AND status = 'pending'",
         values![id, step, now],
+    )?;
+    Ok(())
+}
+
+/// Notes the archive that a remote source was fetched as, and its version.
+///
+/// # Errors
+/// When the database fails.
+pub fn set_fetched(
+    tx: &mut Tx<'_>,
+    id: BuildId,
+    blob: &str,
+    version: Option<&str>,
+    now: Timestamp,
+) -> Result<()> {
+    tx.run(
+        "UPDATE builds SET source_blob = ?2, source_version = COALESCE(source_version, ?3),
+                           remote = NULL, remote_checksum = NULL, updated_at = ?4
+         WHERE id = ?1",
+        values![id, blob, version, now],
     )?;
     Ok(())
 }
@@ -145,22 +181,50 @@ pub fn set_status(tx: &mut Tx<'_>, id: BuildId, status: BuildStatus, now: Timest
 
 const BUILDPACKS: &str = "builds.buildpacks";
 
-fn build(row: &mut Row) -> Result<Build> {
+fn place(id: BuildId) -> String {
+    format!("builds/{id}/remote")
+}
+
+fn source(
+    db: &Reader<'_>,
+    id: BuildId,
+    blob: String,
+    remote: Option<(Vec<u8>, Option<String>)>,
+) -> Result<BuildSource> {
+    let Some((sealed, checksum)) = remote else { return Ok(BuildSource::Stored(blob)) };
+    let bad = || Error::Row { sql: "builds.remote", kind: "address" };
+    let address = Zeroizing::new(db.vault().open(&place(id), &sealed)?);
+    let address = std::str::from_utf8(&address).map_err(|_| bad())?;
+    Ok(BuildSource::Remote { remote: address.parse().map_err(|_| bad())?, checksum })
+}
+
+fn build(db: &Reader<'_>, row: &mut Row) -> Result<Build> {
     let json = |source| Error::Json { place: BUILDPACKS.into(), source };
+    let id = row.take()?;
+    let (app, actor, actor_email) = (row.take()?, row.take()?, row.take()?);
+    let (status, step) = (row.take()?, row.take()?);
+    let buildpacks = serde_json::from_str(&row.take::<String>()?).map_err(json)?;
+    let blob = row.take()?;
+    let (source_version, stack) = (row.take()?, row.take()?);
+    let (slug, release) = (row.take()?, row.take()?);
+    let (created_at, updated_at) = (row.take()?, row.take()?);
+    let remote = row.take::<Option<Vec<u8>>>()?;
+    let checksum = row.take()?;
+    let source = source(db, id, blob, remote.map(|sealed| (sealed, checksum)))?;
     Ok(Build {
-        id: row.take()?,
-        app: row.take()?,
-        actor: row.take()?,
-        actor_email: row.take()?,
-        status: row.take()?,
-        step: row.take()?,
-        buildpacks: serde_json::from_str(&row.take::<String>()?).map_err(json)?,
-        source_blob: row.take()?,
-        source_version: row.take()?,
-        stack: row.take()?,
-        slug: row.take()?,
-        release: row.take()?,
-        created_at: row.take()?,
-        updated_at: row.take()?,
+        id,
+        app,
+        actor,
+        actor_email,
+        status,
+        step,
+        buildpacks,
+        source,
+        source_version,
+        stack,
+        slug,
+        release,
+        created_at,
+        updated_at,
     })
 }

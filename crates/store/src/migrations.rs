@@ -15,6 +15,7 @@ pub(crate) const ALL: &[&str] = &[
     include_str!("../migrations/0007_log_rules.sql"),
     include_str!("../migrations/0008_one_offs.sql"),
     include_str!("../migrations/0009_slugs.sql"),
+    include_str!("../migrations/0010_remote_sources.sql"),
 ];
 
 /// Brings the database to the newest schema. The write lock keeps a second server out meanwhile.

@@ -5,8 +5,8 @@ use axum::routing::{delete, get};
 use axum::{Json, Router};
 use control::builds::{self, NewBuild};
 use http::StatusCode;
-use model::build::{Build, BuildStatus};
-use model::{App, BuildId};
+use model::build::{Build, BuildSource, BuildStatus};
+use model::{App, BuildId, Remote};
 use serde::{Deserialize, Serialize};
 
 use crate::app_path::AppPath;
@@ -51,16 +51,29 @@ struct Buildpack {
 
 #[derive(Serialize)]
 struct SourceBlob {
-    checksum: String,
+    checksum: Option<String>,
     url: String,
     version: Option<String>,
     version_description: Option<String>,
 }
 
+impl SourceBlob {
+    fn new(source: &BuildSource, version: Option<String>, state: &ApiState) -> Self {
+        let (checksum, url) = match source {
+            BuildSource::Stored(blob) => {
+                let licence = Licence::new(Stream::Archive, blob);
+                (Some(blob.clone()), state.config.stream_url(&licence))
+            }
+            BuildSource::Remote { remote, checksum } => (checksum.clone(), remote.to_string()),
+        };
+        let checksum = checksum.map(|hash| format!("SHA256:{hash}"));
+        Self { checksum, url, version, version_description: None }
+    }
+}
+
 impl BuildBody {
     fn new(build: Build, app: &App, state: &ApiState) -> Self {
         let output = Licence::new(Stream::BuildOutput, build.id);
-        let source = Licence::new(Stream::Archive, &build.source_blob);
         let named = |name: String| Buildpack { url: buildpack_registry::url(&name), name };
         let buildpacks: Vec<_> = build.buildpacks.into_iter().map(named).collect();
         Self {
@@ -71,12 +84,7 @@ impl BuildBody {
             output_stream_url: state.config.stream_url(&output),
             release: build.release.map(IdRef::new),
             slug: build.slug.map(IdRef::new),
-            source_blob: SourceBlob {
-                checksum: format!("SHA256:{}", build.source_blob),
-                url: state.config.stream_url(&source),
-                version: build.source_version,
-                version_description: None,
-            },
+            source_blob: SourceBlob::new(&build.source, build.source_version, state),
             stack: build.stack,
             status: build.status.as_str(),
             updated_at: build.updated_at.rfc3339(),
@@ -121,28 +129,43 @@ async fn create(
     AppPath { caller, app }: AppPath,
     Body(New { source_blob, buildpacks }): Body<New>,
 ) -> Result<(StatusCode, Json<BuildBody>)> {
-    let blob = sources::uploaded(&state, &source_blob.url).await?;
-    check(source_blob.checksum.as_deref(), &blob)?;
+    let source = source(&state, &source_blob.url, source_blob.checksum.as_deref()).await?;
     let named = buildpacks.unwrap_or_default().into_iter();
     let text = |pack: NewBuildpack| pack.url.or(pack.name);
     let name = |text: String| buildpack_registry::plain_name(&text).to_owned();
     let buildpacks = named.filter_map(text).map(name).collect();
     let version = source_blob.version.filter(|version| !version.is_empty());
-    let new = NewBuild { source_blob: blob, source_version: version, buildpacks };
+    let new = NewBuild { source, source_version: version, buildpacks };
     let build = builds::create(&state.control, &caller.account, app.id, new).await?;
     Ok((StatusCode::CREATED, Json(BuildBody::new(build, &app, &state))))
 }
 
-/// Refuses a source that is not the one its sender meant.
-fn check(checksum: Option<&str>, blob: &str) -> Result<()> {
-    let Some(checksum) = checksum else { return Ok(()) };
-    let (algorithm, digits) = checksum.split_once(':').unwrap_or(("SHA256", checksum));
-    if algorithm.eq_ignore_ascii_case("sha256") && digits.eq_ignore_ascii_case(blob) {
-        return Ok(());
+/// What lies at `url`: an upload to this platform, or something that the build will fetch.
+async fn source(state: &ApiState, url: &str, checksum: Option<&str>) -> Result<BuildSource> {
+    let checksum = checksum.map(digits).transpose()?;
+    let Some(blob) = sources::uploaded(state, url).await? else {
+        let remote: Remote = url.parse().map_err(|error| ApiError::invalid(format!("{error}")))?;
+        if checksum.is_some() && matches!(remote, Remote::Git { .. }) {
+            return Err(ApiError::invalid("A git repository has no checksum; name a commit."));
+        }
+        return Ok(BuildSource::Remote { remote, checksum });
+    };
+    match checksum.filter(|digits| *digits != blob) {
+        None => Ok(BuildSource::Stored(blob)),
+        Some(digits) => Err(ApiError::invalid(format!(
+            "Source checksum `SHA256:{digits}` is not that of the uploaded source."
+        ))),
     }
-    Err(ApiError::invalid(format!(
-        "Source checksum `{checksum}` is not that of the uploaded source."
-    )))
+}
+
+/// The hex digits of `SHA256:…`, in lower case.
+fn digits(checksum: &str) -> Result<String> {
+    let (algorithm, digits) = checksum.split_once(':').unwrap_or(("SHA256", checksum));
+    let is_hash = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if algorithm.eq_ignore_ascii_case("sha256") && is_hash {
+        return Ok(digits.to_ascii_lowercase());
+    }
+    Err(ApiError::invalid("Source checksum must be `SHA256:` and 64 hex digits."))
 }
 
 async fn purge_cache(

@@ -72,21 +72,14 @@ fn prefix(state: &ApiState) -> String {
     format!("{}/uploads/", state.config.api_url)
 }
 
-/// The blob that was uploaded to the source at `url`.
+/// The blob that was uploaded to the source at `url`; `None` when the URL is not one of [`create`]'s.
 ///
 /// # Errors
-/// When the URL is not one of [`create`]'s, or nothing was uploaded to it yet.
-pub async fn uploaded(state: &ApiState, url: &str) -> Result<String> {
-    let elsewhere = || {
-        ApiError::invalid(
-            "Building from a URL outside of this platform is not built in this version of Hythe. \
-             Upload the source: `POST /sources` says where to.",
-        )
-    };
-    let id: SourceId =
-        url.strip_prefix(&prefix(state)).and_then(|id| id.parse().ok()).ok_or_else(elsewhere)?;
+/// When there is no such source, or nothing was uploaded to it yet.
+pub async fn uploaded(state: &ApiState, url: &str) -> Result<Option<String>> {
+    let Some(id) = url.strip_prefix(&prefix(state)) else { return Ok(None) };
     let empty = || ApiError::invalid("Nothing was uploaded to that source URL yet.");
-    sources::find(&state.control, id).await?.blob.ok_or_else(empty)
+    sources::find(&state.control, find(id)?).await?.blob.ok_or_else(empty).map(Some)
 }
 
 /// Takes an archive in as it comes. The content type is not looked at: clients send an empty one.

@@ -135,8 +135,8 @@ async fn deploy(platform: &Platform) {
         platform.ask("POST", "/apps/demo/builds", wrong).await.error(),
         "422 invalid_params"
     );
-    let elsewhere = json!({"source_blob": {"url": "https://example.org/source.tgz"}});
-    let refused = platform.ask("POST", "/apps/demo/builds", elsewhere).await;
+    let nowhere = json!({"source_blob": {"url": "file:///etc/passwd"}});
+    let refused = platform.ask("POST", "/apps/demo/builds", nowhere).await;
     assert_eq!(refused.error(), "422 invalid_params");
 
     let answer = platform.ask("POST", "/apps/demo/builds", build.clone()).await;

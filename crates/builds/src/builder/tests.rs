@@ -4,14 +4,14 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use control::apps::{self, NewApp};
 use control::builds::{self as verbs, NewBuild};
 use control::{Control, Scheme, Settings, sources};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use model::build::{Build, BuildStatus};
+use model::build::{Build, BuildSource, BuildStatus};
 use model::{Account, App, DynoSize, LogSink};
 use sandbox::protocol::{Limits, Root};
 use tokio_util::task::TaskTracker;
@@ -61,7 +61,7 @@ impl Lab {
     async fn push(&self, files: &[(&str, &str)], new: impl FnOnce(&mut NewBuild)) -> Build {
         let source = sources::put(&self.control, archive(files).as_slice(), 1 << 20).await;
         let mut build = NewBuild {
-            source_blob: source.expect("stored").name,
+            source: BuildSource::Stored(source.expect("stored").name),
             source_version: None,
             buildpacks: Vec::new(),
         };
@@ -92,7 +92,7 @@ impl Lab {
         let config = self.config();
         workspace::prepare(&config).expect("prepared");
         let place = Workspace::of(&config, build.id);
-        place.create(&model::ConfigVars::default(), &[]).expect("made");
+        place.create(&model::ConfigVars::default(), "").expect("made");
         let output = verbs::output(&self.control, build.id).expect("opened");
         let house = Arc::new(House {
             control: self.control.clone(),
@@ -103,7 +103,7 @@ impl Lab {
             cancel: self.cancel.clone(),
         });
         let transcript = Transcript::new(output);
-        Job { house, build: claimed, transcript, place, dyno: OnceLock::new() }
+        Job { house, build: claimed, transcript, place, dyno: Mutex::default() }
     }
 }
 
@@ -223,7 +223,7 @@ async fn a_source_that_is_refused_is_told_and_nothing_is_left() {
     let mut tar = archive(&[("x", "")]);
     tar.truncate(20);
     let blob = sources::put(&lab.control, tar.as_slice(), 1000).await.expect("stored");
-    let build = lab.push(&[], |new| new.source_blob = blob.name).await;
+    let build = lab.push(&[], |new| new.source = BuildSource::Stored(blob.name)).await;
     assert_eq!(lab.ended(&build).await.status, BuildStatus::Failed);
     assert_eq!(
         lab.output(&build).await,

@@ -27,7 +27,7 @@ async fn config_vars_become_files_to_the_byte() {
     prepare(&config).expect("prepared");
     let place = Workspace::of(&config, BuildId::random());
     let value = "x $HOME \"q\" é\n\n".to_owned();
-    place.create(&ConfigVars([("A".to_owned(), value.clone())].into()), &[]).expect("made");
+    place.create(&ConfigVars([("A".to_owned(), value.clone())].into()), "").expect("made");
     assert_eq!(fs::read(place.env().join("A")).expect("there"), value.as_bytes());
     place.remove(&config).await.expect("removed");
     assert!(!place.tree().exists() && !place.env().exists());

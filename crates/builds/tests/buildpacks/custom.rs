@@ -184,3 +184,17 @@ fn a_buildpack_comes_from_an_archive_with_or_without_a_directory_at_its_top() {
     let line = format!("git\tplain\thttp://127.0.0.1:{port}/pack/.git\t{commit}\n");
     assert!(app.drive("set", &[line]).ends_with("       says v1\n"));
 }
+
+#[test]
+fn a_source_comes_from_a_repository_with_its_commit_and_without_its_history() {
+    let (app, elsewhere) = (App::empty().with(&[("x", "")]), Elsewhere::new());
+    let said = app.drive("source", &[elsewhere.line("v1")]);
+    assert_eq!(said, "-----> Fetching source... done\n");
+    assert_eq!(app.answer("commit").trim(), elsewhere.commit_of("v1"));
+    let listed = Command::new("tar").arg("-tzf").arg(app.path("results/source.tgz")).output();
+    let listed = String::from_utf8(listed.expect("tar runs").stdout).expect("text");
+    assert!(listed.contains("./bin/compile") && !listed.contains(".git"), "{listed}");
+    let said = app.drive("source", &[elsewhere.line("nowhere")]);
+    assert!(said.starts_with("-----> Fetching source... failed\n"), "{said}");
+    assert_eq!(app.answer("outcome"), "fetch-failed");
+}

@@ -7,7 +7,7 @@ use crate::testing::Lab;
 async fn queue(lab: &Lab, app: AppId, text: &str) -> Build {
     let source = sources::put(&lab.control, text.as_bytes(), 100).await.expect("put");
     let new = NewBuild {
-        source_blob: source.name,
+        source: BuildSource::Stored(source.name),
         source_version: Some(text.to_owned()),
         buildpacks: vec![],
     };
@@ -113,7 +113,11 @@ async fn a_build_needs_a_source_and_remembers_its_buildpacks() {
     let lab = Lab::new().await;
     let app = lab.app("demo").await;
     for missing in ["0".repeat(64), "../x".to_owned()] {
-        let new = NewBuild { source_blob: missing, source_version: None, buildpacks: vec![] };
+        let new = NewBuild {
+            source: BuildSource::Stored(missing),
+            source_version: None,
+            buildpacks: vec![],
+        };
         let made = create(&lab.control, &lab.who, app.id, new).await;
         assert!(matches!(made, Err(Error::NotFound(Resource::Source))));
     }
@@ -123,8 +127,8 @@ async fn a_build_needs_a_source_and_remembers_its_buildpacks() {
         .expect("set");
     crate::buildpack_installations::pin(&lab.control, app.id, "heroku/python").await.expect("ok");
     assert_eq!(queue(&lab, app.id, "a").await.buildpacks, chosen);
-    let (eve, source) = (lab.stranger().await, queue(&lab, app.id, "a").await.source_blob);
-    let new = NewBuild { source_blob: source, source_version: None, buildpacks: vec![] };
+    let (eve, source) = (lab.stranger().await, queue(&lab, app.id, "a").await.source);
+    let new = NewBuild { source, source_version: None, buildpacks: vec![] };
     let foreign = create(&lab.control, &eve, app.id, new).await;
     assert!(matches!(foreign, Err(Error::NotFound(Resource::App))));
 }

@@ -53,7 +53,7 @@ async fn the_same_commit_may_be_built_again_from_the_other_branch() {
     checkout.push("main").await.ok();
     checkout.push("main:master").await.ok().shows("Released v4");
     let builds = platform.builds().await;
-    assert_eq!(builds[0].source_blob, builds[1].source_blob, "the same commit, the same bytes");
+    assert_eq!(builds[0].source, builds[1].source, "the same commit, the same bytes");
 }
 
 /// Reads a running git's standard error up to a text.

@@ -156,8 +156,8 @@ fn a_source_that_cannot_be_built_fails_and_says_why() {
 
     let wrong = json!({"source_blob": {"url": url, "checksum": "SHA256:00"}});
     client.call("POST", "/apps/demo/builds", &wrong, 422);
-    let elsewhere = json!({"source_blob": {"url": "http://localhost:1/app.tgz"}});
-    client.call("POST", "/apps/demo/builds", &elsewhere, 422);
+    let nowhere = json!({"source_blob": {"url": "ftp://localhost/app.tgz"}});
+    client.call("POST", "/apps/demo/builds", &nowhere, 422);
 }
 
 #[test]
@@ -195,4 +195,37 @@ fn a_purged_cache_is_empty_for_the_next_build() {
     client.call("DELETE", "/apps/demo/build-cache", &Value::Null, 200);
     let third = transcript();
     assert!(third.contains("No cache found"), "{third}");
+}
+
+#[test]
+fn a_source_at_an_address_elsewhere_is_fetched_and_built() {
+    // A package of the npm registry is an archive that anybody may fetch.
+    const URL: &str = "https://registry.npmjs.org/ms/-/ms-2.1.3.tgz";
+    const HASH: &str = "SHA256:f6616e15e530ed552f9daa2d3ce71963947c6bc7c98c9b64fd3e673fd02622c6";
+    let client = Client::new();
+    let new = json!({"source_blob": {"url": URL, "version": "v7", "checksum": HASH}});
+    let build = client.call("POST", "/apps/demo/builds", &new, 201);
+    assert_eq!(build["source_blob"]["url"], URL);
+    let output = client.output(&build);
+    assert!(
+        output.contains("-----> Fetching the source from https://registry.npmjs.org/ms"),
+        "{output}"
+    );
+    let build = client.ended(&build);
+    assert_eq!(build["status"], "succeeded", "{output}");
+    assert_eq!(build["source_blob"]["checksum"], HASH);
+    let wrong = format!("SHA256:{}", "0".repeat(64));
+    let new = json!({"source_blob": {"url": URL, "checksum": wrong}});
+    let build = client.call("POST", "/apps/demo/builds", &new, 201);
+    let output = client.output(&build);
+    assert!(
+        output.contains(" !     The source's checksum does not match. Expected: SHA256:000"),
+        "{output}"
+    );
+    // The platform itself is no place to fetch from.
+    let inside = json!({"source_blob": {"url": "http://127.0.0.1/app.tgz"}});
+    let build = client.call("POST", "/apps/demo/builds", &inside, 201);
+    let output = client.output(&build);
+    assert!(output.contains("-----> Fetching source... failed"), "{output}");
+    assert!(output.contains(" !     The source could not be fetched."), "{output}");
 }
