@@ -22,10 +22,11 @@ cd "$work"
 exec 9> lock
 flock 9
 
-# What asks the control groups, or depends on how they end, freeze and count: with either runtime, and
-# with one of them what takes long.
-differing_it="limits:: freezing:: steps:: sweeping:: checks:: runtimes:: signal kill out_of_memory"
-differing_runc="limits:: freezing:: a_killed_shim a_command_runs"
+# What asks the control groups, or depends on how they end, freeze and count; with the second runtime
+# what it does by itself.
+differing_it="limits:: freezing:: steps:: checks:: runtimes:: a_killed_shim a_frozen_dyno a_signal \
+    runtime_at_work swept_away --skip what_one_dyno_exhausts"
+differing_runc="freezing:: a_killed_shim a_command_runs a_memory_hog forks_stop programs_see"
 
 fetch_kernel() {
     ls vmlinuz >/dev/null 2>&1 && return
