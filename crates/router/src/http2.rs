@@ -32,7 +32,7 @@ use tokio::time::timeout;
 use tokio_util::sync::WaitForCancellationFuture;
 
 use crate::connection::Connection;
-use crate::head::request::Origin;
+use crate::head::request::{Origin, VIA2};
 use crate::socket::Socket;
 use crate::thread::Thread;
 use crate::timer::Timer;
@@ -62,7 +62,8 @@ type Server = h2::server::Connection<Metered, Bytes>;
 
 /// Serves a connection on which the client has chosen HTTP/2, to its end.
 pub async fn serve(connection: Box<Connection>) {
-    let Connection { thread, client, timer, peer, origin, tls, sni } = *connection;
+    let Connection { thread, client, timer, peer, mut origin, tls, sni } = *connection;
+    origin.via = VIA2;
     let meter = Rc::new(Meter::new());
     let socket = Rc::new(RefCell::new(client.socket));
     let io = Metered::new(socket.clone(), meter.clone());
@@ -105,6 +106,7 @@ fn builder() -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(MAX_STREAMS)
+        .enable_connect_protocol()
         .max_header_list_size(MAX_HEADER_LIST)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -215,7 +217,8 @@ impl Serving {
             respond.send_reset(Reason::REFUSED_STREAM);
             return;
         };
-        let stream = Socket::Stream(Box::new(Stream::new(request, respond)));
+        let nonce = thread.dice.borrow_mut().uuid();
+        let stream = Socket::Stream(Box::new(Stream::new(request, respond, nonce)));
         let connection = Connection {
             thread: thread.clone(),
             client: End::new(stream),

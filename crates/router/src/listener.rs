@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::certificates::HTTP2;
 use crate::config::Tls;
 use crate::connection::Connection;
-use crate::head::request::Origin;
+use crate::head::request::{Origin, VIA};
 use crate::http2;
 use crate::socket::Socket;
 use crate::thread::{Bound, Thread};
@@ -114,7 +114,8 @@ async fn greet(
         Some(Some(ProtocolVersion::TLSv1_2)) => ("https", "tls=true tls_version=tls1.2"),
         Some(_) => ("https", "tls=true tls_version=unknown"),
     };
-    let origin = Origin { peer: peer.ip().to_canonical().to_string(), proto, port: door.port };
+    let origin =
+        Origin { peer: peer.ip().to_canonical().to_string(), proto, port: door.port, via: VIA };
     let timer = Timer::new(thread.timeouts.client_keep_alive);
     let sni = socket.tls().and_then(|tls| tls.server_name()).map(|name| name.to_ascii_lowercase());
     let spoken = spoken(&socket);

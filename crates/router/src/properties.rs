@@ -17,7 +17,7 @@ use model::{AppId, DynoId};
 
 use crate::chunks::{Chunks, Emit};
 use crate::dice::Dice;
-use crate::head::request::{self, Afterwards, Origin, Request, Verb, Version};
+use crate::head::request::{self, Afterwards, Origin, Request, VIA, Verb, Version};
 use crate::head::response::{Response, Told};
 use crate::head::{NoHead, Scan};
 
@@ -39,7 +39,7 @@ fn scan_like(scan: &Scan) -> Scan {
 }
 
 fn judged(head: &[u8]) -> Option<(Request, Vec<u8>)> {
-    let origin = Origin { peer: "192.0.2.1".into(), proto: "https", port: 443 };
+    let origin = Origin { peer: "192.0.2.1".into(), proto: "https", port: 443, via: VIA };
     let mut out = Vec::new();
     let request = request::read(head, &origin, &mut Dice::new(), &mut out).ok()?;
     request.end_head(DynoConnections::Kept, Continuation::Dyno, &mut out);

@@ -14,6 +14,8 @@ use crate::session;
 
 /// How the router names itself in `Via`.
 pub const VIA: &[u8] = b"1.1 heroku-router";
+/// The same, where it was spoken to in HTTP/2.
+pub const VIA2: &[u8] = b"2.0 heroku-router";
 /// Longest method; Heroku refuses longer ones.
 const MAX_METHOD: usize = 127;
 
@@ -129,6 +131,8 @@ pub struct Origin {
     pub proto: &'static str,
     /// The port it connected to.
     pub port: u16,
+    /// What is told to the dyno about the router.
+    pub via: &'static [u8],
 }
 
 /// What all fields together say.
@@ -336,7 +340,7 @@ fn write_fields(out: &mut Vec<u8>, fields: &[Header<'_>], survey: &Survey<'_>, o
             Kind::Via if via => {}
             Kind::Via => {
                 via = true;
-                put_joined(out, field.name, values(fields, Kind::Via), VIA);
+                put_joined(out, field.name, values(fields, Kind::Via), origin.via);
             }
             Kind::Other
                 if survey.connection.names_fields && is_named_by_connection(fields, field.name) => {
@@ -366,7 +370,7 @@ fn write_ours(
     put(out, "X-Request-Start", at.millis().to_string().as_bytes());
     put(out, "X-Request-Id", id.as_bytes());
     if !has(Kind::Via) {
-        put(out, "Via", VIA);
+        put(out, "Via", origin.via);
     }
 }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use httparse::Header;
 
@@ -120,11 +120,16 @@ impl Download {
     }
 
     fn answer(&mut self, head: Head) -> io::Result<()> {
-        let Head { response, length, chunked } = head;
+        let Head { mut response, length, chunked } = head;
         let status = response.status();
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            // Nobody could have asked for it.
-            return Err(io::ErrorKind::InvalidData.into());
+        if status == StatusCode::SWITCHING_PROTOCOLS && self.method == Method::CONNECT {
+            // RFC 8441, 5: the tunnel is open; keys are not exchanged.
+            *response.status_mut() = StatusCode::OK;
+            response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+            self.state = State::UntilEnd;
+            self.body =
+                Some(self.respond.send_response(response, false).map_err(io::Error::other)?);
+            return Ok(());
         }
         if status.is_informational() {
             return self.respond.send_informational(response).map_err(io::Error::other);

@@ -8,6 +8,7 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::Request;
 use tokio::io::ReadBuf;
+use uuid::Uuid;
 
 use super::download::Download;
 use super::request;
@@ -26,12 +27,12 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The stream that `request` has opened.
-    pub fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>) -> Self {
+    /// The stream that `request` has opened. `nonce` is used if it asks for a WebSocket.
+    pub fn new(request: Request<RecvStream>, respond: SendResponse<Bytes>, nonce: Uuid) -> Self {
         let (parts, body) = request.into_parts();
         let framing = request::framing(&parts, body.is_end_stream());
         let mut head = Vec::with_capacity(HEAD);
-        request::write(&parts, framing, &mut head);
+        request::write(&parts, framing, nonce, &mut head);
         let upload = Upload::new(head, framing, body);
         let download = Download::new(respond, parts.method);
         Self { upload, download, reader: None }
@@ -46,7 +47,7 @@ impl Stream {
         if !self.upload.is_over() && ready!(self.upload.poll_read(cx, buf))? > 0 {
             return Poll::Ready(Ok(()));
         }
-        if self.download.is_over() {
+        if self.download.is_over() || self.upload.is_tunnel() {
             return Poll::Ready(Ok(()));
         }
         if self.download.poll_reset(cx).is_ready() {

@@ -21,6 +21,8 @@ pub enum Framing {
     Length,
     /// By chunks.
     Chunked,
+    /// It is a tunnel: its bytes are another protocol's.
+    Tunnel,
 }
 
 /// A request that is being read.
@@ -44,6 +46,11 @@ impl Upload {
     /// Whether all of it has been read.
     pub fn is_over(&self) -> bool {
         self.ended && self.text.is_empty() && self.data.is_empty()
+    }
+
+    /// Whether its end is the end of everything that the client says.
+    pub fn is_tunnel(&self) -> bool {
+        self.framing == Framing::Tunnel
     }
 
     /// Reads what there is; 0 bytes mean that all of it has been read.

@@ -6,7 +6,7 @@ use super::*;
 use crate::head::{MAX_FIRST_LINE, Scan};
 
 fn origin() -> Origin {
-    Origin { peer: "192.0.2.1".into(), proto: "https", port: 443 }
+    Origin { peer: "192.0.2.1".into(), proto: "https", port: 443, via: VIA }
 }
 
 /// The request and what goes on, as it comes off the wire.

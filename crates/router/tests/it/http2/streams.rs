@@ -40,6 +40,7 @@ fn a_request_reaches_the_dyno_as_http_1() {
     assert!(head.contains("\r\nx-odd: 1\r\nuser-agent: t\r\n"), "{head}");
     assert_eq!(field(head, "x-forwarded-proto"), Some("https"));
     assert_eq!(field(head, "connection"), Some("keep-alive"));
+    assert_eq!(field(head, "via"), Some("2.0 heroku-router"));
     assert_eq!(answer.field("via"), Some("1.1 heroku-router"));
     assert_eq!(answer.field("connection"), None);
     let line = masked(&secure.rig.log());
@@ -433,4 +434,62 @@ fn nobody_is_upgraded_on_a_stream() {
     let mut client = Client::new(&secure);
     assert_eq!(client.ask(get("/")).status, 503);
     assert!(secure.rig.log().contains(" code=H17 "));
+}
+
+#[test]
+fn a_websocket_is_a_tunnel_of_its_own_stream() {
+    let secure = serving(|wire| {
+        while let Some((head, _)) = wire.request() {
+            if !head.starts_with("GET /chat HTTP/1.1\r\n") {
+                wire.send("HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno");
+                continue;
+            }
+            assert_eq!(field(&head, "upgrade"), Some("websocket"));
+            assert_eq!(field(&head, "connection"), Some("Upgrade"));
+            assert_eq!(field(&head, "sec-websocket-version"), Some("13"));
+            assert_eq!(field(&head, "sec-websocket-key").unwrap().len(), 24);
+            wire.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n");
+            wire.send("Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\nhello");
+            let said = wire.exactly(4);
+            wire.send([b"you said ", &*said].concat());
+            assert!(wire.is_over(), "the client's end is passed on");
+            wire.send("bye");
+            return;
+        }
+    });
+    let mut client = Client::new(&secure);
+    let ask = |path: &str| {
+        let mut ask = request(Method::CONNECT, path).header("sec-websocket-version", "13");
+        let extensions = ask.extensions_mut().unwrap();
+        extensions.insert(h2::ext::Protocol::from_static("websocket"));
+        ask.body(()).unwrap()
+    };
+    // The server's settings must have been heard before.
+    assert_eq!(client.ask(get("/")).status, 403);
+    let (response, mut send) = client.send(ask("/chat"), false);
+    let response = client.wait(response).unwrap();
+    assert_eq!(response.status(), 200);
+    for name in ["upgrade", "connection", "sec-websocket-accept"] {
+        assert!(!response.headers().contains_key(name), "{name}");
+    }
+    let mut body = response.into_body();
+    let mut hear = |client: &Client, wanted: &str| {
+        let mut heard = Vec::new();
+        while heard.len() < wanted.len() {
+            heard.extend(client.wait(body.data()).unwrap().unwrap());
+        }
+        assert_eq!(String::from_utf8(heard).unwrap(), wanted);
+    };
+    hear(&client, "hello");
+    send.send_data("ping".into(), false).unwrap();
+    hear(&client, "you said ping");
+    send.send_data("".into(), true).unwrap();
+    hear(&client, "bye");
+    // The dyno's end is an empty frame, and nothing after it.
+    assert!(client.wait(body.data()).is_none_or(|data| data.unwrap().is_empty()));
+    assert!(client.wait(body.data()).is_none());
+    assert!(secure.rig.log().contains(" status=403 "));
+    assert!(secure.rig.log().contains(" status=101 bytes=21 protocol=http2.0 "));
+    let (response, _) = client.send(ask("/elsewhere"), false);
+    assert_eq!(client.answer(response).status, 403);
 }
