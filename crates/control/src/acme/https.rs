@@ -112,3 +112,23 @@ impl Https {
         Ok(Response::from_parts(parts, Bytes::from(body)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status: u16, header: &str) -> Option<Duration> {
+        let answer = Response::builder().status(status).header("retry-after", header).body(());
+        let leave_alone = LeaveAlone::default();
+        leave_alone.note(&answer.expect("an answer"));
+        leave_alone.said()
+    }
+
+    #[test]
+    fn an_authority_that_is_too_busy_says_for_how_long() {
+        assert_eq!(said(429, "3600"), Some(Duration::from_secs(3600)));
+        assert_eq!(said(503, "10"), Some(Duration::from_secs(10)));
+        assert_eq!(said(200, "3"), None, "it only says when to look again");
+        assert_eq!(said(429, "tomorrow"), None);
+    }
+}
