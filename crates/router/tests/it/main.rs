@@ -19,6 +19,7 @@ mod keep_alive;
 mod limits;
 mod platform;
 mod rig;
+mod routes;
 mod secure;
 mod slow;
 mod smuggling;
