@@ -272,7 +272,10 @@ fn platform_hosts(domain: &str) -> Vec<String> {
 fn public(settings: &Settings) -> anyhow::Result<Public> {
     let port = settings.listen.first().map_or(80, SocketAddr::port);
     let Some(url) = &settings.public_url else {
-        return Ok(Public { scheme: Scheme::Http, host: settings.domain.clone(), port });
+        let first = settings.listen.first();
+        let only = first.and_then(|first| settings.schemes.get(first));
+        let scheme = only.copied().unwrap_or(Scheme::Http);
+        return Ok(Public { scheme, host: settings.domain.clone(), port });
     };
     let (scheme, rest) = match url.split_once("://") {
         Some(("http", rest)) => (Scheme::Http, rest),

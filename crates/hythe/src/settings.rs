@@ -25,7 +25,8 @@ pub struct Flags {
     /// Where everything is kept [default: /var/lib/hythe]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Address and port to listen on; may be given several times [default: 127.0.0.1:8300 and [::1]:8300]
+    /// Address and port to listen on; may be given several times; with http:// or https:// before it,
+    /// only that is spoken there, else both [default: 127.0.0.1:8300 and [::1]:8300]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Vec<String>,
     /// Base domain: apps are at <app>.<domain>, the API at the domain itself and at api.<domain> [default: localhost]
@@ -121,6 +122,8 @@ pub struct Settings {
     pub instance: String,
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
+    /// Where only HTTP or only HTTPS is spoken; elsewhere both are.
+    pub schemes: BTreeMap<SocketAddr, control::Scheme>,
     /// Base domain.
     pub domain: String,
     /// How people reach the server when a proxy in front changes scheme or port.
@@ -217,9 +220,11 @@ impl Settings {
             .unwrap_or_else(|| "localhost".to_owned())
             .to_ascii_lowercase();
         let instance = instance(&data_dir);
+        let (listen, schemes) = listen(flags.listen, file.listen)?;
         Ok(Self {
             run_dir: Path::new("/run/hythe").join(&instance),
-            listen: listen(flags.listen, file.listen)?,
+            listen,
+            schemes,
             owner: flags.owner.unwrap_or_else(|| format!("owner@{domain}")),
             token_file: flags.token_file,
             stop_dynos: flags.stop_dynos,
@@ -335,7 +340,10 @@ fn read_file(path: &Path, must_exist: bool) -> anyhow::Result<File> {
     }
 }
 
-fn listen(flags: Vec<String>, file: Vec<String>) -> anyhow::Result<Vec<SocketAddr>> {
+/// Where to listen, and what is spoken there if not both.
+type Listening = (Vec<SocketAddr>, BTreeMap<SocketAddr, control::Scheme>);
+
+fn listen(flags: Vec<String>, file: Vec<String>) -> anyhow::Result<Listening> {
     let environment = environment::LISTEN.get();
     let chosen: Vec<String> = if !flags.is_empty() {
         flags
@@ -345,12 +353,34 @@ fn listen(flags: Vec<String>, file: Vec<String>) -> anyhow::Result<Vec<SocketAdd
         file
     };
     if chosen.is_empty() {
-        return Ok(vec![
+        let both = vec![
             SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)),
             SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], DEFAULT_PORT)),
-        ]);
+        ];
+        return Ok((both, BTreeMap::new()));
     }
-    chosen.iter().map(|text| address(text)).collect()
+    let (mut listen, mut schemes) = (Vec::new(), BTreeMap::new());
+    for text in &chosen {
+        let (scheme, rest) = scheme(text);
+        let address = address(rest)?;
+        if let Some(scheme) = scheme {
+            if address.port() == 0 {
+                bail!("`{text}` has a scheme, so it needs a port of its own as well");
+            }
+            schemes.insert(address, scheme);
+        }
+        listen.push(address);
+    }
+    Ok((listen, schemes))
+}
+
+/// Splits `https://` off.
+fn scheme(text: &str) -> (Option<control::Scheme>, &str) {
+    match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(rest), _) => (Some(control::Scheme::Http), rest),
+        (_, Some(rest)) => (Some(control::Scheme::Https), rest),
+        (None, None) => (None, text),
+    }
 }
 
 fn address(text: &str) -> anyhow::Result<SocketAddr> {
@@ -362,4 +392,24 @@ fn address(text: &str) -> anyhow::Result<SocketAddr> {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_say_what_is_spoken_there() {
+        let read =
+            |list: &[&str]| listen(list.iter().map(|&text| text.to_owned()).collect(), Vec::new());
+        let (listen, schemes) =
+            read(&["127.0.0.1:8300", "http://0.0.0.0:80", "https://[::]:443"]).expect("good");
+        let addresses: Vec<String> = listen.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["127.0.0.1:8300", "0.0.0.0:80", "[::]:443"]);
+        let spoken: Vec<_> = listen.iter().map(|address| schemes.get(address).copied()).collect();
+        assert_eq!(spoken, [None, Some(control::Scheme::Http), Some(control::Scheme::Https)]);
+        for odd in ["ftp://0.0.0.0:80", "https://example.com", "https://0.0.0.0:0", "80"] {
+            assert!(read(&[odd]).is_err(), "{odd}");
+        }
+    }
 }
