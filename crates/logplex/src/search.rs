@@ -33,20 +33,15 @@ const MAX_WAITING: usize = 8;
 const LATE: Duration = Duration::from_hours(1);
 
 /// What a line must be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum Choice<T> {
     /// Anything.
+    #[default]
     Any,
     /// This.
     Only(T),
     /// Anything but this.
     Not(T),
-}
-
-impl<T> Default for Choice<T> {
-    fn default() -> Self {
-        Self::Any
-    }
 }
 
 impl<T> Choice<T> {

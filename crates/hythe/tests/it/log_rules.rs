@@ -153,7 +153,8 @@ fn matches_are_told_by_webhook_and_by_mail() {
             "demo",
         ],
     );
-    let secret = added.split("only this once: ").nth(1).expect(&added).trim().to_owned();
+    let secret = added.split("only this once: ").nth(1).and_then(|rest| rest.lines().next());
+    let secret = secret.expect(&added).to_owned();
     hythe(
         &person,
         &["logs:alerts:add", "--regex", "/mail[0-9]$", "--email", "ada@example.com", "-a", "demo"],

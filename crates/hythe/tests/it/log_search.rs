@@ -106,7 +106,7 @@ fn lines_are_kept_searched_and_altered_only_as_documented() {
     // A dyno crashes, and all of its kind go.
     let _scaled = person.heroku(&["ps:scale", "worker=1", "-a", "demo"]);
     until_found(&person, &["boom-7f3d", "--dyno", "worker"], 1);
-    until_found(&person, &["\"from starting to crashed\"", "--dyno", "worker"], 1);
+    until_found(&person, &["\"from up to crashed\"", "--dyno", "worker"], 1);
     let _scaled = person.heroku(&["ps:scale", "worker=0", "-a", "demo"]);
     server.kill();
     server.start_again();

@@ -1,3 +1,5 @@
+//! Which files go, and which stay.
+
 use model::log::Source;
 use tempfile::TempDir;
 

@@ -119,7 +119,7 @@ fn places(hash: u64, bytes: usize) -> impl Iterator<Item = usize> {
     let bits = bytes as u64 * 8;
     (0..PLACES).map(move |n| {
         let at = u64::from(first.wrapping_add(n.wrapping_mul(step)));
-        (at * bits >> 32) as usize
+        ((at * bits) >> 32) as usize
     })
 }
 
