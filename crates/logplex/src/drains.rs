@@ -48,7 +48,10 @@ use tls::Tls;
 /// more than count.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Lines of an earlier run that a drain gets, at most.
+/// Lines that arrived in an earlier run, but may be unread, at most. More were not kept then.
+const MOST_UNREAD: usize = 16 << 10;
+
+/// Other lines of an earlier run that a drain gets, at most.
 const MOST_KEPT: usize = 4096;
 
 /// What all drains share.
@@ -252,7 +255,7 @@ impl Overseer {
 fn resume(streams: &Streams, app: AppId, places: (u64, u64, u64), buffer: &Buffer) {
     let (read, arrived, first) = places;
     // These may be unread. They were kept in memory, so they are not many.
-    let (_, mut records) = streams.kept_after(app, read, arrived.saturating_add(1), MOST_KEPT);
+    let (_, mut records) = streams.kept_after(app, read, arrived.saturating_add(1), MOST_UNREAD);
     let (missed, newer) = streams.kept_after(app, arrived, first, MOST_KEPT);
     let skipped = newer.first().filter(|_| missed > 0).map(|oldest| Loss {
         count: missed,

@@ -37,11 +37,13 @@ impl Pool {
         Self { borrowed: AtomicUsize::new(0), size }
     }
 
-    fn has_room(&self) -> bool {
+    /// Whether more may be borrowed.
+    pub fn has_room(&self) -> bool {
         self.borrowed.load(Ordering::Relaxed) < self.size
     }
 
-    fn change(&self, from: usize, to: usize) {
+    /// Who borrowed so much borrows so much now.
+    pub fn change(&self, from: usize, to: usize) {
         if to >= from {
             self.borrowed.fetch_add(to - from, Ordering::Relaxed);
         } else {

@@ -9,10 +9,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::buffer::Pool;
 use crate::record::Record;
 
 /// An acknowledged line may still be unread for this long, when its reader keeps up.
-const UNREAD: Duration = Duration::from_secs(1);
+const UNREAD: Duration = Duration::from_millis(500);
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,16 +25,26 @@ pub(crate) enum Ended {
     ByReceiver,
 }
 
+/// How many bytes of lines that arrived are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    /// So many always,
+    pub always: usize,
+    /// and so many while all drains together have room.
+    pub most: usize,
+}
+
 /// Lines on their way, oldest first.
 pub(crate) struct Sent {
     entries: VecDeque<Entry>,
     /// To be written again, older than all that waits elsewhere.
     again: VecDeque<Arc<Record>>,
-    /// Of the lines that have arrived and are still kept.
-    arrived_lines: usize,
+    keep: Keep,
+    pool: Arc<Pool>,
+    /// Bytes of the lines that have arrived and are still kept.
     arrived_bytes: usize,
-    most_lines: usize,
-    most_bytes: usize,
+    again_bytes: usize,
+    borrowed: usize,
     widest: u32,
     read: u64,
 }
@@ -55,16 +66,16 @@ pub(crate) struct Gauge {
 }
 
 impl Sent {
-    /// Nothing is on its way. Of the lines that are acknowledged it keeps at most so many.
-    pub fn new(most_lines: usize, most_bytes: usize) -> Self {
-        let (entries, again) = (VecDeque::new(), VecDeque::new());
+    /// Nothing is on its way.
+    pub fn new(keep: Keep, pool: Arc<Pool>) -> Self {
         Self {
-            entries,
-            again,
-            arrived_lines: 0,
+            entries: VecDeque::new(),
+            again: VecDeque::new(),
+            keep,
+            pool,
             arrived_bytes: 0,
-            most_lines,
-            most_bytes,
+            again_bytes: 0,
+            borrowed: 0,
             widest: 0,
             read: 0,
         }
@@ -93,7 +104,10 @@ impl Sent {
     /// Lines that are to be written again, the oldest ones.
     pub fn take_again(&mut self, most: usize) -> Vec<Arc<Record>> {
         let count = most.min(self.again.len());
-        self.again.drain(..count).collect()
+        let taken: Vec<_> = self.again.drain(..count).collect();
+        self.again_bytes -= taken.iter().map(|record| record.bytes()).sum::<usize>();
+        self.borrow();
+        taken
     }
 
     /// These are about to be written.
@@ -116,7 +130,6 @@ impl Sent {
         let mut new = Vec::with_capacity(arrived.saturating_sub(known));
         for entry in self.entries.range_mut(known.min(arrived)..arrived) {
             entry.acknowledged = Some(now);
-            self.arrived_lines += 1;
             self.arrived_bytes += entry.record.bytes();
             new.push(entry.record.clone());
         }
@@ -139,34 +152,58 @@ impl Sent {
         let mut again: VecDeque<_> = entries.collect();
         again.append(&mut self.again);
         self.again = again;
-        (self.arrived_lines, self.arrived_bytes, self.widest) = (0, 0, 0);
+        self.again_bytes = self.again.iter().map(|record| record.bytes()).sum();
+        (self.arrived_bytes, self.widest) = (0, 0);
+        self.borrow();
         arrived
     }
 
     /// All that is not known to have been read, oldest first.
-    pub fn into_rest(mut self) -> Vec<Arc<Record>> {
+    pub fn take_rest(&mut self) -> Vec<Arc<Record>> {
         let unacknowledged = |entry: Entry| entry.acknowledged.is_none().then_some(entry.record);
         let mut rest: Vec<_> = self.entries.drain(..).filter_map(unacknowledged).collect();
         rest.extend(self.again.drain(..));
+        (self.arrived_bytes, self.again_bytes) = (0, 0);
+        self.borrow();
         rest
     }
 
     /// Lets go of what has surely been read, and of the oldest acknowledged lines beyond the bound.
     fn release(&mut self, gauge: Gauge, now: Instant) {
         let reader_keeps_up = self.reader_keeps_up(gauge);
+        self.borrow();
         while let Some(first) = self.entries.front() {
-            let Some(at) = first.acknowledged else { return };
+            let Some(at) = first.acknowledged else { break };
             let is_read = reader_keeps_up && now.duration_since(at) >= UNREAD;
-            let is_over =
-                self.arrived_lines > self.most_lines || self.arrived_bytes > self.most_bytes;
-            if !is_read && !is_over {
-                return;
+            if !is_read && !self.is_over() {
+                break;
             }
-            self.arrived_lines -= 1;
             self.arrived_bytes -= first.record.bytes();
             self.read = self.read.max(first.record.id);
             self.entries.pop_front();
+            self.borrow();
         }
+    }
+
+    fn is_over(&self) -> bool {
+        let bytes = self.arrived_bytes;
+        bytes > self.keep.always && (bytes > self.keep.most || !self.pool.has_room())
+    }
+
+    /// Tells the pool what is borrowed.
+    fn borrow(&mut self) {
+        let kept = self.arrived_bytes + self.again_bytes;
+        let borrowed = kept.saturating_sub(self.keep.always);
+        if borrowed != self.borrowed {
+            self.pool.change(self.borrowed, borrowed);
+            self.borrowed = borrowed;
+        }
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        self.pool.change(self.borrowed, 0);
     }
 }
 

@@ -11,14 +11,14 @@ use super::backoff::Backoff;
 use super::dial::{Connection, dial};
 use super::frame::Framer;
 use super::outlet::Outlet;
-use super::sent::{Ended, Sent};
+use super::sent::{Ended, Keep, Sent};
 use crate::record::Record;
 
 /// Bytes of lines that are written at once, about. What is in one write arrives or not together.
 const CHUNK: usize = 16 << 10;
 
-/// Bytes of lines that are kept although they arrived, because they may be unread.
-const KEPT_BYTES: usize = 192 << 10;
+/// What is kept although it arrived, because it may be unread.
+const KEEP: Keep = Keep { always: 256 << 10, most: 1 << 20 };
 
 /// Lines that are written at once.
 const CHUNK_LINES: usize = 256;
@@ -40,11 +40,10 @@ enum Left {
 
 /// Sends lines until the drain is to end. What has not arrived then goes back to the buffer.
 pub(crate) async fn run(outlet: &Outlet) {
-    let bounds = outlet.house.config.bounds;
     let mut post = Post {
         outlet,
         framer: Framer::syslog(&model::drain::token(outlet.drain.id)),
-        sent: Sent::new(bounds.lines, KEPT_BYTES),
+        sent: Sent::new(KEEP, outlet.house.pool.clone()),
         bytes: Vec::with_capacity(CHUNK * 2),
     };
     // Dropped, the work has left every line in `sent`, in the buffer or with the receiver.
@@ -52,7 +51,7 @@ pub(crate) async fn run(outlet: &Outlet) {
         () = post.work() => {}
         () = outlet.quit.at_once() => {}
     }
-    outlet.buffer.push_kept(None, post.sent.into_rest());
+    outlet.buffer.push_kept(None, post.sent.take_rest());
 }
 
 struct Post<'a> {

@@ -8,7 +8,11 @@ fn record(id: u64) -> Arc<Record> {
 }
 
 fn sent() -> Sent {
-    Sent::new(1_000, 1_000_000)
+    keeping(1_000_000)
+}
+
+fn keeping(bytes: usize) -> Sent {
+    Sent::new(Keep { always: bytes, most: bytes }, Arc::new(Pool::new(0)))
 }
 
 fn gauge(acknowledged: u64) -> Gauge {
@@ -42,7 +46,7 @@ fn after_a_reset_everything_that_may_be_unread_is_sent_again() {
     let (mut sent, now) = (sent(), Instant::now());
     write(&mut sent, &[(1, 10)]);
     sent.settle(gauge(10), now);
-    // A reader that keeps up has read a second later.
+    // A reader that keeps up has read a while later.
     let later = now + UNREAD;
     write(&mut sent, &[(2, 20), (3, 30)]);
     assert_eq!(ids(&sent.settle(gauge(20), later)), [2]);
@@ -74,7 +78,7 @@ fn after_our_own_end_only_what_did_not_arrive_is_sent_again() {
 
 #[test]
 fn acknowledged_lines_are_bounded_and_others_are_not_dropped() {
-    let (mut sent, now) = (Sent::new(2, 1_000_000), Instant::now());
+    let (mut sent, now) = (keeping(2 * record(1).bytes()), Instant::now());
     write(&mut sent, &[(1, 10), (2, 20), (3, 30), (4, 40), (5, 50)]);
     sent.settle(gauge(20), now);
     assert_eq!(sent.read(), 0);
@@ -109,7 +113,7 @@ proptest! {
     /// Whatever happens, a line that never arrived is still here, in order.
     #[test]
     fn no_line_is_let_go_before_it_arrived(acts in acts()) {
-        let (mut sent, mut now) = (Sent::new(5, 1_000_000), Instant::now());
+        let (mut sent, mut now) = (keeping(5 * record(1).bytes()), Instant::now());
         let (mut next, mut written, mut acknowledged) = (0_u64, 0_u64, 0_u64);
         let mut arrived = std::collections::BTreeSet::new();
         let mut half_written = false;

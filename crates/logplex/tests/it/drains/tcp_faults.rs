@@ -70,13 +70,13 @@ fn a_slow_receiver_is_told_what_it_missed() {
 #[test]
 fn a_receiver_that_resets_gets_again_what_it_had_not_read() {
     let (received, _) = under(Tcp::Resetting(300 << 10), 300, 100);
-    assert!(received > 20_000, "{received}");
+    assert!(received > 5_000, "{received}");
 }
 
 #[test]
 fn a_receiver_that_closes_in_order_loses_nothing() {
     let (received, _) = under(Tcp::Closing(200 << 10), 300, 100);
-    assert!(received > 20_000, "{received}");
+    assert!(received > 5_000, "{received}");
 }
 
 #[test]
