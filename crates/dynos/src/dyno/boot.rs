@@ -49,8 +49,10 @@ impl Keeper {
             return Phase::Stopping { why };
         }
         if matches!(self.life.dyno.state, DynoState::Up | DynoState::Idle) {
+            let known = self.life.dyno.state;
             self.found_frozen();
             self.serve();
+            self.correct(known).await;
             return Phase::Up;
         }
         self.launched().await

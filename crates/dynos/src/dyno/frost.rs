@@ -177,6 +177,21 @@ impl Keeper {
         }
     }
 
+    /// Writes down what an earlier server froze or thawed and had no time to write.
+    pub(super) async fn correct(&mut self, known: DynoState) {
+        let found = self.life.dyno.state;
+        if found == known {
+            return;
+        }
+        if self.rest.is_frozen() {
+            self.voice.idling()
+        } else {
+            self.voice.unidling()
+        }
+        self.life.dyno.state = known;
+        self.becomes(found).await;
+    }
+
     fn reclaim_after(&self) -> Duration {
         self.house.config.timing.reclaim
     }

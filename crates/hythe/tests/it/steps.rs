@@ -145,12 +145,16 @@ fn crash_in_rest_at(bed: &mut Bed, step: Step) {
     bed.server.start_again();
     let answer = get(bed.server.address(), "demo.localhost", "/").expect("an answer");
     assert_eq!(answer.status, 200, "{step:?}: {answer:?}");
-    bed.check();
+    bed.check_books();
+    wait::until("everything as wanted, and awake", PATIENCE, || {
+        let _woken = get(bed.server.address(), "demo.localhost", "/");
+        bed.settled()
+    });
 }
 
 #[test]
 fn a_server_that_dies_around_a_frozen_dyno_finds_it_so_and_wakes_it() {
-    let sleep = "[sleep]\nfreeze_after_seconds = 2\nreclaim_after_seconds = 1\n";
+    let sleep = "[sleep]\nfreeze_after_seconds = 4\nreclaim_after_seconds = 1\n";
     let mut bed = Bed::with(binary(), sleep, "web: node server.js\n");
     let on = json!({"enabled": true});
     bed.api.ask("PATCH", "/apps/demo/features/dyno-suspend", &on).expect("an answer");
