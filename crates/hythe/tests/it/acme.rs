@@ -10,6 +10,7 @@ use testkit::{Person, Server, wait};
 use crate::binary;
 use crate::pebble::{Habits, Pebble};
 use crate::secure::Secure;
+use crate::small_app;
 
 /// The official CLI looks every fifteen seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,6 +49,8 @@ fn a_certificate_is_issued_shown_and_given_back() {
     pebble.resolve("www.example.com");
     let add = |host: &str| hythe(&person, &["domains:add", host, "-a", "demo"]);
     add("www.example.com");
+    // The authority is answered before the app, its redirects or this page get to see it.
+    hythe(&person, &["maintenance:on", "-a", "demo"]);
     let enabled = person.heroku(&["certs:auto:enable", "--wait", "-a", "demo"]);
     assert!(enabled.contains("Your certificate will now be managed"), "{enabled}");
     let root = pebble.root().expect("a root");
@@ -188,10 +191,22 @@ fn the_platforms_own_names_get_certificates() {
     server.set_settings(&format!("{domain}{}", pebble.settings("platform_names = true")));
     server.start_again();
     let root = pebble.root().expect("a root");
-    for name in names {
+    let shown = |name| {
         wait::until(name, PATIENCE, || {
             let shown = Secure::connect(server.address(), name, &root);
-            shown.map(drop).map_err(|error| format!("{error}\n{}", server.log()))
-        });
+            shown.map_err(|error| format!("{error}\n{}", server.log()))
+        })
+    };
+    for name in names {
+        shown(name);
     }
+    // An app's name is asked for once there is something to see.
+    pebble.resolve("demo.paas.test");
+    let person = server.person();
+    let dir = small_app::created(&person, "web: node server.js\n");
+    let early = Secure::connect(server.address(), "demo.paas.test", &root);
+    assert!(early.is_err(), "not before the first release");
+    let _transcript = small_app::push(&server, &person, &dir);
+    let answer = shown("demo.paas.test").ask("demo.paas.test", "/").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
