@@ -73,8 +73,10 @@ impl Platform {
 
     async fn http(self, stream: StdUnixStream, peer: SocketAddr) -> std::io::Result<()> {
         let io = TokioIo::new(into_tokio(stream)?);
-        let stop = self.stop.clone();
+        let (stop, first) = (self.stop.clone(), CancellationToken::new());
+        let asked = first.clone();
         let service = tower::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+            asked.cancel();
             request.extensions_mut().insert(ConnectInfo(peer));
             self.clone().answer(request)
         });
@@ -86,9 +88,10 @@ impl Platform {
             .with_upgrades();
         tokio::pin!(connection);
         let ended = tokio::select! {
-            // Nothing is lost by dropping the wait for `stop`: it is a flag.
+            // Nothing is lost by dropping the wait: both are flags.
             ended = connection.as_mut() => ended,
-            () = stop.cancelled() => {
+            // The request with which the connection came is on its way: it is still answered.
+            () = async { tokio::join!(stop.cancelled(), first.cancelled()); } => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use builds::Builder;
-use control::Control;
 use control::traffic::Traffic;
+use control::{Control, Scheme};
 use dynos::Dynos;
 use git::GitState;
 use logplex::Logplex;
@@ -263,6 +263,7 @@ impl House {
         // Who takes longer than that is told by the connection's end.
         let _ = tokio::time::timeout(LAST_ANSWERS, self.connections.wait()).await;
         let ended = end(&self.stop, &self.tasks).await;
+        sandbox::network::release();
         (ended, Left { successor, sockets, router })
     }
 }
@@ -362,8 +363,13 @@ fn start_router(
     sockets: Vec<TcpListener>,
     ways: Ways,
 ) -> anyhow::Result<Running> {
-    let tls = Tls::Sniffed(foundation.certificates.certificates().clone());
-    let listen = |&addr: &SocketAddr| Listen { addr, tls: tls.clone() };
+    let certificates = foundation.certificates.certificates();
+    let tls = |addr: &SocketAddr| match foundation.settings.schemes.get(addr) {
+        None => Tls::Sniffed(certificates.clone()),
+        Some(Scheme::Http) => Tls::Off,
+        Some(Scheme::Https) => Tls::Required(certificates.clone()),
+    };
+    let listen = |&addr: &SocketAddr| Listen { addr, tls: tls(&addr) };
     let listen = foundation.settings.listen.iter().map(listen).collect();
     let mut config = router::Config::new(listen, ways.wake);
     config.traffic = ways.report;
@@ -471,7 +477,7 @@ fn start_jobs(
     });
 }
 
-/// Says where the platform is. The line `ready http://ADDRESS` is for programs.
+/// Says where the platform is. The lines `ready http://ADDRESS` are for programs.
 #[allow(clippy::print_stdout, reason = "the operator, and the tests, read where the server is")]
 fn announce(foundation: &Foundation, router: &Running) {
     if let Some((email, token)) = &foundation.first_account {
@@ -480,7 +486,11 @@ fn announce(foundation: &Foundation, router: &Running) {
     }
     println!("Hythe is at {}", foundation.public_url());
     for address in &router.addrs {
-        println!("ready http://{address}");
+        let scheme = match foundation.settings.schemes.get(address) {
+            Some(Scheme::Https) => "https",
+            Some(Scheme::Http) | None => "http",
+        };
+        println!("ready {scheme}://{address}");
     }
     service_manager::notify_ready();
 }

@@ -16,7 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 
 pub use self::firewall::{Reach, ensure_host, ensure_host_with, remove_host, tracked_connections};
 use self::route_netlink::Links;
-pub use self::subnet::{Subnet, claim};
+pub use self::subnet::{Subnet, claim, release};
 use crate::error::{Attempt, Result};
 use crate::protocol::Network;
 

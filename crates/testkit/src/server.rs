@@ -312,10 +312,21 @@ fn servers_of(data_dir: &Path) -> Vec<u32> {
     pids.filter(|&pid| line(pid).contains(&wanted)).collect()
 }
 
+/// Whether it has anything left, such as locks: a zombie has not.
+fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    state.is_some_and(|state| state != 'Z' && state != 'X')
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(heir) = self.heir.take() {
-            let _gone_already = kill(heir, Signal::SIGKILL);
+        // Those that have taken over are nobody's children.
+        for pid in servers_of(&self.data_dir()) {
+            let _gone_already = kill(pid_of(pid), Signal::SIGKILL);
+            while runs(pid) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
         if let Some(mut child) = self.child.take() {
             let _gone_already = child.kill();

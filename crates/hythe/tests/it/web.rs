@@ -69,6 +69,25 @@ fn a_websocket_and_a_stream_pass_through() {
     assert!(answer.status == 200 && answer.body.lines().count() > 1, "{answer:?}");
 }
 
+/// A client library against a server library, through the router: text, binary, large, fragmented and
+/// many messages, pings and closing, in clear and through TLS.
+#[test]
+fn a_websocket_library_is_echoed() {
+    let (server, _person) = deployed();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/websocket.py");
+    let ran = std::process::Command::new("/usr/bin/python3")
+        .args([script, &server.address().port().to_string()])
+        .arg(server.ca())
+        .output()
+        .expect("Python runs");
+    assert_eq!(
+        String::from_utf8_lossy(&ran.stdout),
+        "echoed\n",
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
+
 fn read_until(stream: &mut TcpStream, end: &[u8]) -> String {
     let mut bytes = Vec::new();
     let mut byte = [0];

@@ -38,6 +38,8 @@ enum Kind {
     Slow,
     /// To become a WebSocket, on which it is echoed once.
     Upgraded,
+    /// Of the platform itself.
+    Platform,
 }
 
 /// A client with the connection it keeps, if it does.
@@ -55,6 +57,11 @@ impl Client {
             Kind::Posting => self.plain("POST", "/", &[b'x'; 20_000]),
             Kind::Slow => self.plain("GET", "/slow", b""),
             Kind::Upgraded => self.upgrade(),
+            Kind::Platform => {
+                let answer = get(self.address, "api.localhost", "/ca.pem")?;
+                ensure!(answer.status == 200, "{answer:?}");
+                Ok(())
+            }
         }
     }
 
@@ -72,25 +79,26 @@ impl Client {
             thread::sleep(Duration::from_millis(20));
             stream.get_mut().write_all(second).context("send the second half")?;
         }
-        let answer = answer(&mut stream)?;
+        let (answer, after) = answer(&mut stream)?;
         ensure!(answer.ends_with(&format!(" {length}\n")), "the body was lost: {answer:?}");
-        if matches!(self.kind, Kind::Kept | Kind::Posting) {
+        if matches!(self.kind, Kind::Kept | Kind::Posting) && after == After::Stays {
             self.kept = Some(stream);
         }
         Ok(())
     }
 
-    fn upgrade(&mut self) -> anyhow::Result<()> {
+    fn upgrade(&self) -> anyhow::Result<()> {
+        let mut stream = self.upgraded()?;
+        echo(&mut stream)
+    }
+
+    fn upgraded(&self) -> anyhow::Result<BufReader<TcpStream>> {
         let mut stream = self.connect()?;
         let head = "GET /ws HTTP/1.1\r\nHost: demo.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         stream.get_mut().write_all(head.as_bytes()).context("send")?;
         let head = head_of(&mut stream)?;
         ensure!(head.starts_with("HTTP/1.1 101"), "{head}");
-        stream.get_mut().write_all(b"hello").context("send on the upgraded connection")?;
-        let mut echo = [0; 5];
-        stream.read_exact(&mut echo).context("hear the echo")?;
-        ensure!(&echo == b"hello");
-        Ok(())
+        Ok(stream)
     }
 
     fn connect(&self) -> anyhow::Result<BufReader<TcpStream>> {
@@ -100,16 +108,32 @@ impl Client {
     }
 }
 
-/// The body of a good answer.
-fn answer(stream: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
+fn echo(stream: &mut BufReader<TcpStream>) -> anyhow::Result<()> {
+    stream.get_mut().write_all(b"hello").context("send on the upgraded connection")?;
+    let mut echo = [0; 5];
+    stream.read_exact(&mut echo).context("hear the echo")?;
+    ensure!(&echo == b"hello");
+    Ok(())
+}
+
+/// What a server says of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Stays,
+    Closes,
+}
+
+/// The body of a good answer, and what becomes of the connection.
+fn answer(stream: &mut BufReader<TcpStream>) -> anyhow::Result<(String, After)> {
     let head = head_of(stream)?;
     ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let closes = head.to_lowercase().contains("connection: close");
     let length = head.lines().find_map(|line| {
         line.to_lowercase().strip_prefix("content-length:").map(|text| text.trim().parse())
     });
     let mut body = vec![0; length.context("no length")??];
     stream.read_exact(&mut body).context("read the body")?;
-    Ok(String::from_utf8(body)?)
+    Ok((String::from_utf8(body)?, if closes { After::Closes } else { After::Stays }))
 }
 
 fn head_of(stream: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
@@ -186,6 +210,15 @@ impl Load {
 fn app(version: &str) -> [(&'static str, String); 2] {
     let server = "\
 const server = require('http').createServer((request, response) => {
+  if (request.url === '/long') {
+    response.setHeader('Content-Length', 80 * 1000);
+    let left = 80;
+    const timer = setInterval(() => {
+      response.write('x'.repeat(1000));
+      if (--left === 0) { clearInterval(timer); response.end(); }
+    }, 100);
+    return;
+  }
   let length = 0;
   request.on('data', (data) => { length += data.length; });
   request.on('end', () => setTimeout(
@@ -269,4 +302,90 @@ fn with_three_dynos_changes_on_top_of_each_other_and_scaling_fail_no_request() {
     push(&server, &person, "two");
     wait_for(&server, "two 3 0");
     load.finish();
+}
+
+/// A download that takes eight seconds.
+fn long_download(server: &Server) -> thread::JoinHandle<anyhow::Result<()>> {
+    let client = Client { kind: Kind::Fresh, address: server.address(), kept: None };
+    thread::spawn(move || {
+        let mut stream = client.connect()?;
+        write!(stream.get_mut(), "GET /long HTTP/1.1\r\nHost: demo.localhost\r\n\r\n")?;
+        let head = head_of(&mut stream)?;
+        ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let mut body = vec![0; 80_000];
+        stream.read_exact(&mut body).context("the rest of the download")
+    })
+}
+
+#[test]
+fn replacing_the_binary_of_the_running_server_fails_no_request() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("hythe");
+    std::fs::copy(crate::binary(), &path).expect("the old binary");
+    let mut server = Server::start(path.clone());
+    let person = server.person();
+    let _created = person.heroku(&["create", "demo"]);
+    push(&server, &person, "one");
+    wait_for(&server, "one  0");
+    let mut load = Load::start(&server);
+    let platform = Client { kind: Kind::Platform, address: server.address(), kept: None };
+    load.add(platform, Duration::from_millis(80));
+    let client = Client { kind: Kind::Upgraded, address: server.address(), kept: None };
+    let mut socket = client.upgraded().expect("upgraded");
+    let download = long_download(&server);
+    thread::sleep(Duration::from_secs(1));
+
+    // The operator puts a new binary in the place of the old one.
+    let new = dir.path().join("new");
+    std::fs::copy(crate::binary(), &new).expect("the new binary");
+    std::fs::rename(&new, &path).expect("replaced");
+    let old = server.pid();
+    server.upgrade();
+    assert_ne!(server.pid(), old);
+    let running = std::fs::read_link(format!("/proc/{}/exe", server.pid())).expect("it runs");
+    assert_eq!(running, path, "the new one");
+    // The old one still has its last requests.
+    echo(&mut socket).expect("the WebSocket lives on");
+    download.join().expect("no panic").expect("the whole download");
+    echo(&mut socket).expect("the WebSocket lives on");
+    drop(socket);
+    server.wait_for_old_end();
+    thread::sleep(Duration::from_secs(1));
+    load.finish();
+
+    // What the old one said last is in the log of the new one, which is in charge.
+    wait::until("the lines of the last requests", PATIENCE, || {
+        let lines = person.heroku(&["logs", "-a", "demo", "--source", "heroku", "--num", "1000"]);
+        let all = ["path=\"/long\"", "path=\"/ws\""]
+            .iter()
+            .all(|path| lines.lines().any(|line| line.contains(path) && !line.contains("code=")));
+        all.then_some(()).ok_or(lines)
+    });
+    let _set = person.heroku(&["config:set", "GREETING=ahoy", "-a", "demo"]);
+    wait_for(&server, "one ahoy 0");
+    // It can be replaced in its turn, without traffic too.
+    server.upgrade();
+    wait_for(&server, "one ahoy 0");
+}
+
+#[test]
+fn a_binary_that_does_not_start_leaves_the_old_server_in_charge() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("hythe");
+    std::fs::copy(crate::binary(), &path).expect("the binary");
+    let server = Server::start(path.clone());
+    let new = dir.path().join("new");
+    std::fs::write(&new, "no program").expect("a bad binary");
+    std::fs::rename(&new, &path).expect("replaced");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(server.pid()).expect("a process id"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGUSR2).expect("a signal");
+    wait::until("the old server's word", PATIENCE, || {
+        let log = server.log();
+        log.contains("No new server takes over").then_some(()).ok_or(log)
+    });
+    let answer = get(server.address(), "api.localhost", "/ca.pem").expect("an answer");
+    assert_eq!(answer.status, 200);
+    // The rest of the test, which stops dynos with it, needs a program at its place.
+    std::fs::copy(crate::binary(), dir.path().join("again")).expect("the binary");
+    std::fs::rename(dir.path().join("again"), &path).expect("replaced");
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -25,6 +26,10 @@ const SLOTS: u32 = 1000;
 
 /// Length of a subnet's prefix: room for four addresses for each of its dynos.
 const PREFIX: u8 = 20;
+
+/// What this process has claimed. The process itself holds it, so that no value has to be carried
+/// around for it.
+static HELD: Mutex<Vec<Flock<File>>> = Mutex::new(Vec::new());
 
 /// First address of all.
 const FIRST: u32 = u32::from_be_bytes([172, 16, 0, 0]);
@@ -85,16 +90,20 @@ impl Subnet {
     }
 }
 
-/// Claims a subnet for the server of `run_dir`, as long as this process lives: the one it had before,
+/// Claims a subnet for the server of `run_dir`, until [`release`] or this process's end: the one it had before,
 /// else one that nobody has, else one whose owner has left nothing behind.
 ///
 /// # Errors
 /// When none is free, or the claims cannot be written.
 pub fn claim(run_dir: &Path) -> Result<Subnet> {
     let (subnet, lock) = claim_among(Path::new(CLAIMS), run_dir)?;
-    // Held by the process itself from here on, so that no value has to be carried around for it.
-    std::mem::forget(lock);
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
     Ok(subnet)
+}
+
+/// Lets another process claim what this one has, for the same dynos.
+pub fn release() {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
 /// The subnet that the server of `run_dir` has or had.
