@@ -15,7 +15,7 @@ pub mod serve;
 pub use bundle::Rejection;
 
 /// At most this many for one app: as many as domains.
-pub const MAX_PER_APP: usize = crate::domains::MAX_PER_APP;
+pub const MAX_PER_APP: u64 = crate::domains::MAX_PER_APP;
 
 /// What a person hands in. It cannot be printed: people mistake one file for the other.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ pub async fn add(
     control
         .write(move |_, tx| {
             let app = access::app(tx, &who, app)?;
-            if rows::list(tx, app.id)?.len() >= MAX_PER_APP {
+            if rows::count(tx, app.id)? >= MAX_PER_APP {
                 let limit = format!("An app may have at most {MAX_PER_APP} certificates.");
                 return Err(Error::TooMany(limit));
             }
@@ -215,9 +215,7 @@ fn all_from(db: &Reader<'_>) -> Result<Vec<Listed>> {
 
 /// The endpoint of this id or name.
 pub(crate) fn of_app(db: &Reader<'_>, app: AppId, wanted: &str) -> Result<SniEndpoint> {
-    let same = |one: &SniEndpoint| one.name == wanted || one.id.to_string() == wanted;
-    let found = rows::list(db, app)?.into_iter().find(same);
-    found.ok_or(Error::NotFound(Resource::SniEndpoint))
+    rows::find(db, app, wanted)?.ok_or(Error::NotFound(Resource::SniEndpoint))
 }
 
 /// Whether `endpoint` may serve this host name.
@@ -240,11 +238,10 @@ async fn checked(control: &Control, upload: Upload) -> Result<Bundle> {
 }
 
 fn check_covered(db: &Reader<'_>, endpoint: &SniEndpoint, bundle: &Bundle) -> Result<()> {
-    let served = |domain: &Domain| endpoint.domains.contains(&domain.id);
     let covered =
         |domain: &Domain| bundle.facts.names.iter().any(|name| covers(name, &domain.hostname));
-    let all = domains::list(db, endpoint.app)?;
-    match all.iter().find(|domain| served(domain) && !covered(domain)) {
+    let served = domains::of_endpoint(db, endpoint.id)?;
+    match served.iter().find(|domain| !covered(domain)) {
         None => Ok(()),
         Some(domain) => Err(Error::Invalid(format!(
             "The certificate is for {}; it does not cover {}, which is served with {}.",
@@ -272,9 +269,8 @@ pub(crate) fn insert(
 ) -> Result<SniEndpoint> {
     let now = Timestamp::now();
     let certificate = insert_certificate(tx, &bundle, now)?;
-    let taken = rows::list(tx, app)?;
     let mut name = random::app_name()?.to_string();
-    while taken.iter().any(|endpoint| endpoint.name == name) {
+    while rows::find(tx, app, &name)?.is_some() {
         name = random::app_name()?.to_string();
     }
     let endpoint = SniEndpoint {

@@ -1,6 +1,6 @@
 //! Host names of apps.
 
-use model::certificate::{Acm, Origin, SniEndpoint};
+use model::certificate::{Acm, Origin};
 use model::domain::{Domain, DomainKind, EndpointRef};
 use model::{Account, App, AppId, DomainId, Timestamp};
 use store::{Poke, Reader, Tx, apps, certificates as rows, domains};
@@ -8,7 +8,7 @@ use store::{Poke, Reader, Tx, apps, certificates as rows, domains};
 use crate::{Control, Error, Resource, Result, access, certificates, random};
 
 /// At most this many for one app (Heroku, "Limits").
-pub const MAX_PER_APP: usize = 1000;
+pub const MAX_PER_APP: u64 = 1000;
 
 /// All domains of an app, the default first.
 ///
@@ -198,9 +198,8 @@ fn chosen(
 /// Nobody else can be served with an automatic certificate.
 fn remove_automatic(tx: &mut Tx<'_>, domain: &Domain) -> Result<()> {
     let Some(used) = &domain.endpoint else { return Ok(()) };
-    let all = rows::list(tx, domain.app)?;
-    let automatic = |one: &&SniEndpoint| one.id == used.id && one.origin == Origin::Automatic;
-    if let Some(endpoint) = all.iter().find(automatic) {
+    let used = rows::find(tx, domain.app, &used.id.to_string())?;
+    if let Some(endpoint) = used.filter(|one| one.origin == Origin::Automatic) {
         rows::delete_endpoint(tx, endpoint.id, Timestamp::now())?;
     }
     Ok(())
@@ -221,7 +220,7 @@ fn check_free(control: &Control, db: &Reader<'_>, app: &App, hostname: &str) -> 
             return Err(Error::Invalid(text));
         }
     }
-    if domains::list(db, app.id)?.len() >= MAX_PER_APP {
+    if domains::count(db, app.id)? >= MAX_PER_APP {
         let limit = format!("An app may have at most {MAX_PER_APP} domains.");
         return Err(Error::TooMany(limit));
     }
@@ -229,11 +228,7 @@ fn check_free(control: &Control, db: &Reader<'_>, app: &App, hostname: &str) -> 
 }
 
 fn of_app(db: &Reader<'_>, app: AppId, id_or_hostname: &str) -> Result<Domain> {
-    let all = domains::list(db, app)?;
-    let same = |domain: &Domain| {
-        domain.hostname == id_or_hostname || domain.id.to_string() == id_or_hostname
-    };
-    all.into_iter().find(same).ok_or(Error::NotFound(Resource::Domain))
+    domains::find(db, app, id_or_hostname)?.ok_or(Error::NotFound(Resource::Domain))
 }
 
 /// Names below the base domain are apps' default names, and the platform's.

@@ -159,6 +159,32 @@ pub fn list(db: &Reader<'_>, app: AppId) -> Result<Vec<SniEndpoint>> {
     Ok(found)
 }
 
+/// How many endpoints an app has.
+///
+/// # Errors
+/// When the database fails.
+pub fn count(db: &Reader<'_>, app: AppId) -> Result<u64> {
+    let sql = "SELECT COUNT(*) FROM sni_endpoints WHERE app_id = ?1";
+    Ok(db.cell(sql, values![app])?.unwrap_or(0))
+}
+
+/// An app's endpoint of this id or name.
+///
+/// # Errors
+/// When the database fails.
+pub fn find(db: &Reader<'_>, app: AppId, id_or_name: &str) -> Result<Option<SniEndpoint>> {
+    let sql = select!("WHERE e.app_id = ?1 AND (e.name = ?2 OR e.id = ?2)");
+    let Some(mut found) = db.one(sql, values![app, id_or_name], endpoint)? else {
+        return Ok(None);
+    };
+    found.domains = db.all(
+        "SELECT id FROM domains WHERE sni_endpoint_id = ?1 ORDER BY created_at, id",
+        values![found.id],
+        Row::take,
+    )?;
+    Ok(Some(found))
+}
+
 /// All endpoints of living apps with the app's name, by when their certificate expires.
 ///
 /// # Errors

@@ -57,6 +57,32 @@ pub fn list(db: &Reader<'_>, app: AppId) -> Result<Vec<Domain>> {
     )
 }
 
+/// The domains that are served with this endpoint's certificate.
+///
+/// # Errors
+/// When the database fails.
+pub fn of_endpoint(db: &Reader<'_>, endpoint: SniEndpointId) -> Result<Vec<Domain>> {
+    db.all(select!("WHERE d.sni_endpoint_id = ?1"), values![endpoint], domain)
+}
+
+/// An app's domain of this id or host name.
+///
+/// # Errors
+/// When the database fails.
+pub fn find(db: &Reader<'_>, app: AppId, id_or_hostname: &str) -> Result<Option<Domain>> {
+    let sql = select!("WHERE d.app_id = ?1 AND (d.hostname = ?2 OR d.id = ?2)");
+    db.one(sql, values![app, id_or_hostname], domain)
+}
+
+/// How many domains an app has.
+///
+/// # Errors
+/// When the database fails.
+pub fn count(db: &Reader<'_>, app: AppId) -> Result<u64> {
+    let sql = "SELECT COUNT(*) FROM domains WHERE app_id = ?1";
+    Ok(db.cell(sql, values![app])?.unwrap_or(0))
+}
+
 /// All domains of living apps.
 ///
 /// # Errors

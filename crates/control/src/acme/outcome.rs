@@ -124,9 +124,8 @@ fn give(tx: &mut Tx<'_>, domain: &Domain, bundle: Bundle, now: Timestamp) -> Res
 
 fn automatic(tx: &Tx<'_>, domain: &Domain) -> Result<Option<SniEndpoint>> {
     let Some(used) = &domain.endpoint else { return Ok(None) };
-    let all = endpoints::list(tx, domain.app)?;
-    let same = |one: &SniEndpoint| one.id == used.id && one.origin == Origin::Automatic;
-    Ok(all.into_iter().find(same))
+    let used = endpoints::find(tx, domain.app, &used.id.to_string())?;
+    Ok(used.filter(|one| one.origin == Origin::Automatic))
 }
 
 fn refused(
