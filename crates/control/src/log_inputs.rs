@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(by_token(control, &token).await.expect("known"), input);
         let other = Secret::new("t.other");
         assert!(matches!(by_token(control, &other).await, Err(Error::Unauthorized)));
-        assert_eq!(list(control, who, app.id).await.expect("listed"), [input.clone()]);
+        assert_eq!(list(control, who, app.id).await.expect("listed"), std::slice::from_ref(&input));
         delete(control, who, app.id, input.id).await.expect("removed");
         assert!(matches!(by_token(control, &token).await, Err(Error::Unauthorized)));
         for bad in ["", "a b", "é", &"x".repeat(65)] {

@@ -43,10 +43,12 @@ fn a_good_receiver_gets_everything_once_and_in_order() {
         bed.say_steadily(100, 100).await;
         bed.finish(&receiver.got).await;
         bed.identity(&receiver.got, drain).await;
-        let tally = receiver.got.lock().expect("lock");
-        let (received, reported) = tally.sums();
-        assert_eq!((received, reported), (tally.messages, 0));
-        drop(tally);
+        let (received, reported, messages) = {
+            let tally = receiver.got.lock().expect("lock");
+            let (received, reported) = tally.sums();
+            (received, reported, tally.messages)
+        };
+        assert_eq!((received, reported), (messages, 0));
         let status = bed.status(drain);
         assert_eq!((status.state, status.lost), (DrainState::Delivering, 0));
         assert_eq!(receiver.connections.load(Ordering::Relaxed), 1);
