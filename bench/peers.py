@@ -211,7 +211,7 @@ class Alone:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen([self.program], stdin=pipe, stdout=pipe, text=True)
         answer = self.order(self.first)
-        self.port = int(answer.rpartition(":")[2])
+        self.port = self.tls_port = int(answer.rpartition(":")[2])
         return self
 
     def __exit__(self, *_):
