@@ -3,7 +3,7 @@
 
 usage: bench/logplex.py [--rounds N] [--seconds S] [--lines N] [--only NAME …]
 
-Twenty dynos of one app print numbered lines of 100 to 200 bytes: 500 a second each, or as fast as they
+Twenty dynos of one app print numbered lines of some 160 bytes: 500 a second each, or as fast as they
 can. The way is the whole one: a real pipe of a real dyno, the ring, segments on disk and one syslog
 drain over TCP, whose receiver checks that every line of every dyno came, or was said to be lost. CPU
 time is that of the whole server process. rsyslog gets the same lines from as many processes over its
@@ -11,6 +11,7 @@ Unix stream socket and sends them to the same receiver.
 """
 
 import argparse
+import base64
 import os
 import re
 import shutil
@@ -45,12 +46,13 @@ if path:
     begin, send = b"<190>", out.sendall
 else:
     begin, send = b"", lambda data: os.write(1, data)
-words = ["request", "finished", "user", "cache", "miss", "status", "queue", "job", "took", "path"]
+rnd = __import__("random").Random(f"{who}{start}")
 def line(n):
-    extra = " ".join(words[(n * 7 + k) % 10] for k in range(3 + n % 8))
-    key = f"{(n * 0x9E3779B97F4A7C15 + hash(who)) & 0xFFFFFFFFFFFFFFFF:016x}"
+    r = rnd.getrandbits(128)
+    key = f"{r >> 96:08x}-{r >> 80 & 0xffff:04x}-4{r >> 68 & 0xfff:03x}-a{r >> 56 & 0xfff:03x}-{r & 0xffffffffffff:012x}"
     tag = f"{who}: " if path else ""
-    return begin + f"{tag}seq={n} t={time.time():.6f} id={key} {extra} duration={n % 977}ms pad={'x' * (n % 60)}\n".encode()
+    text = f"seq={n} t={time.time():.6f} request_id={key} method=GET path=/users/{r % 5000}/orders status={200 if r % 9 else 404} duration={r % 977}ms bytes={r % 20011}"
+    return begin + (tag + text + (" cache=miss queue=default job=mailer" if n % 3 == 0 else "") + "\n").encode()
 def whole(data):
     while data:
         sent = send(data)
@@ -260,7 +262,7 @@ class Tail:
         while not self.stopped:
             try:
                 data = self.answer.read1(1 << 16)
-            except OSError:
+            except (OSError, http.client.HTTPException, ValueError):
                 return
             if not data:
                 return
@@ -287,9 +289,7 @@ def steady(server, receiver, rsyslog, directory, arguments):
     count = RATE * arguments.seconds
     ours, theirs, tails = [], [], []
     for _ in range(arguments.rounds):
-        tail = Tail(server)
         cpu, threads, _ = run_dynos(server, receiver, RATE, count, arguments.seconds + 90)
-        tails += tail.end()
         check(receiver, count)
         ours.append(cpu / (count * PRODUCERS) * 100_000)
         print(f"  steady: {ours[-1]:.3f} s per 100k lines {threads}", flush=True)
@@ -297,6 +297,10 @@ def steady(server, receiver, rsyslog, directory, arguments):
             cpu, _ = rsyslog.run(receiver, directory, RATE, count, arguments.seconds + 90)
             theirs.append(cpu / (count * PRODUCERS) * 100_000)
             print(f"  rsyslog: {theirs[-1]:.3f}", flush=True)
+    # Another round with a reader, which costs CPU too.
+    tail = Tail(server)
+    run_dynos(server, receiver, RATE, count, arguments.seconds + 90)
+    tails += tail.end()
     print(f"steady 10k lines/s, CPU s per 100k lines: {figures.spread(ours)}")
     if theirs:
         ratio = figures.ratio_of_rounds(ours, theirs)
@@ -343,11 +347,11 @@ def search(server, arguments):
     found = server.api("GET", f"/apps/{APP}/log-search?{urlencode(wanted)}")["lines"]
     if not found:
         raise SystemExit("nothing to look for")
-    key = re.search(r"id=([0-9a-f]{16})", found[0]["message"]).group(1)
+    key = re.search(r"request_id=([0-9a-f-]{36})", found[0]["message"]).group(1)
     times = []
     for _ in range(15):
         begin = time.monotonic()
-        path = f"/apps/{APP}/log-search?{urlencode({'query': key, 'lines': 5})}"
+        path = f"/apps/{APP}/log-search?{urlencode({'request_id': key, 'lines': 1})}"
         lines = server.api("GET", path)["lines"]
         times.append((time.monotonic() - begin) * 1000)
         assert any(key in line["message"] for line in lines)
@@ -357,29 +361,71 @@ def search(server, arguments):
     print(f"  an absent word: {(time.monotonic() - begin) * 1000:.1f} ms")
 
 
-def stuck(server, receiver, arguments):
-    """Drains that accept and never read, as many as an app may have beside the good one."""
-    holes = []
+def hole():
+    """A receiver that accepts and never reads."""
+    connections = []
     listener = socket.create_server(("127.0.0.1", 0), backlog=200)
-    port = listener.getsockname()[1]
 
     def accept():
         while True:
-            holes.append(listener.accept()[0])
+            connections.append(listener.accept()[0])
 
     threading.Thread(target=accept, daemon=True).start()
-    before = resident(server.pid)
-    count = RATE * 5
+    return listener.getsockname()[1]
+
+
+def stuck(server, receiver, arguments):
+    """Four stuck drains beside the good one, which must get everything."""
+    port, count = hole(), RATE * arguments.seconds
     for index in range(4):
         url = f"syslog://127.0.0.1:{port}/?{index}"
         server.api("POST", f"/apps/{APP}/log-drains", {"url": url})
     run_dynos(server, receiver, RATE, count, 120)
-    reported = check(receiver, count)
-    grown = (resident(server.pid) - before) / 1e6
+    lost = check(receiver, count)
     print(
-        f"4 stuck drains beside the good one: it got {receiver.received} of {count * PRODUCERS} "
-        f"({reported} reported lost); memory grew by {grown:.1f} MB, {grown * 25:.0f} MB for 100 (aim 100)"
+        f"beside four stuck drains the good one got {receiver.received} of {count * PRODUCERS} lines, "
+        f"{lost} reported lost"
     )
+
+
+def hundred(server):
+    """A hundred stuck drains, five on each of twenty apps, whose lines are posted."""
+    port = hole()
+    frame = b"<190>1 2026-01-02T03:04:05.000000+00:00 host app web.1 - " + b"x" * 150
+    body = b"".join(str(len(frame)).encode() + b" " + frame for _ in range(1000))
+    apps = []
+    for number in range(20):
+        name = f"stuck-{number}"
+        server.api("POST", "/apps", {"name": name})
+        made = server.api("POST", f"/apps/{name}/log-inputs", {"name": "bench"})
+        apps.append((name, made["token"]))
+    before = resident(server.pid)
+    for name, _ in apps:
+        for index in range(5):
+            url = f"syslog://127.0.0.1:{port}/?{index}"
+            server.api("POST", f"/apps/{name}/log-drains", {"url": url})
+    time.sleep(2)
+    for _ in range(30):
+        for _, token in apps:
+            post_lines(server, token, body)
+    time.sleep(2)
+    grown = (resident(server.pid) - before) / 1e6
+    print(f"100 stuck drains with 30,000 lines each: the server grew by {grown:.0f} MB (aim 100)")
+
+
+def post_lines(server, token, body):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    basic = base64.b64encode(f"token:{token}".encode()).decode()
+    headers = {
+        "Host": f"localhost:{server.port}",
+        "Authorization": f"Basic {basic}",
+        "Content-Type": "application/logplex-1",
+    }
+    connection.request("POST", "/logs", body, headers)
+    answer = connection.getresponse()
+    if answer.status >= 300:
+        raise SystemExit(f"posting lines: {answer.status} {answer.read()}")
+    connection.close()
 
 
 def resident(pid):
@@ -391,7 +437,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--lines", type=int, default=1_000_000, help="lines of a flat-out round")
-    parser.add_argument("--only", nargs="*", default=["steady", "flat", "disk", "stuck"])
+    parser.add_argument("--only", nargs="*", default=["steady", "flat", "disk", "stuck", "hundred"])
     arguments = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="hythe-bench-logs-"))
     receiver = Receiver()
@@ -412,6 +458,8 @@ def main():
                 million(server, receiver, arguments)
             if "stuck" in arguments.only:
                 stuck(server, receiver, arguments)
+            if "hundred" in arguments.only:
+                hundred(server)
     finally:
         if rsyslog:
             rsyslog.end()
