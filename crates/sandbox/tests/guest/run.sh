@@ -31,6 +31,7 @@ differing_runc="freezing:: a_killed_shim a_command_runs a_memory_hog forks_stop 
 fetch_kernel() {
     ls vmlinuz >/dev/null 2>&1 && return
     local package
+    apt-cache show linux-image-cloud-amd64 > /dev/null 2>&1 || apt-get update -q > /dev/null
     package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends:/ { print $2; exit }')
     apt-get download -q "$package"
     dpkg -x ./linux-image-*.deb kernel

@@ -60,7 +60,7 @@ fn sweeping_ends_a_shim_that_lives() {
 /// A server that died right after it had started a shim leaves one that is just beginning.
 #[test]
 fn a_shim_that_is_swept_away_while_it_begins_never_comes_to_life() {
-    const MOMENTS: u32 = 40;
+    const MOMENTS: u32 = 25;
     let house = House::build();
     for moment in 0..MOMENTS {
         let mut spec = house.spec("");
@@ -69,7 +69,7 @@ fn a_shim_that_is_swept_away_while_it_begins_never_comes_to_life() {
         let frame = frames::encode(&spec).unwrap();
         // The shim may be gone before it has read it.
         let _ = shim.stdin.take().unwrap().write_all(&frame);
-        std::thread::sleep(Duration::from_micros(u64::from(moment * moment) * 20));
+        std::thread::sleep(Duration::from_micros(u64::from(moment * moment) * 50));
         sweep(&directory).unwrap();
         assert!(!directory.exists(), "moment {moment}");
         assert!(traces::soon_over(&mut shim).is_some(), "the shim lives on, moment {moment}");
@@ -80,13 +80,13 @@ fn a_shim_that_is_swept_away_while_it_begins_never_comes_to_life() {
 
 #[test]
 fn a_runtime_that_is_killed_in_mid_start_leaves_nothing() {
-    const TOO_LATE: u32 = 60;
+    const TOO_LATE: u32 = 40;
     let house = House::build();
     // The runtime's own process alone; and all that it has started.
     for whom in ["--foreground", "--"] {
-        let moments = (1..TOO_LATE).step_by(2);
+        let moments = (1..TOO_LATE).step_by(3);
         let started = moments.filter(|millis| starts_with_a_mortal_runtime(&house, whom, *millis));
-        assert_ne!(started.count(), TOO_LATE as usize / 2, "it was never killed in time: {whom}");
+        assert_ne!(started.count(), TOO_LATE as usize / 3, "it was never killed in time: {whom}");
     }
 }
 
@@ -130,7 +130,7 @@ fn mortal_runtime(house: &House, whom: &str, millis: u32) -> PathBuf {
 #[test]
 fn a_shim_that_is_killed_with_its_runtime_at_work_leaves_nothing() {
     let house = House::build();
-    for micros in (0..20_000).step_by(1000) {
+    for micros in (0..20_000).step_by(1500) {
         let mut spec = house.spec("");
         spec.argv[2] = format!("sleep 1000; : {}", spec.id);
         let (directory, mut shim) = house.spawn(&spec, None);
