@@ -3,6 +3,7 @@
 #[path = "../tests/it/app.rs"]
 mod app;
 mod bed;
+mod limits;
 mod lobby;
 mod meters;
 mod rest;

@@ -116,3 +116,14 @@ async fn only_so_many_run_at_once() {
     let more = run(&lab.control, &lab.who, app, command("bash")).await;
     assert!(matches!(more, Err(Error::TooMany(_))));
 }
+
+#[tokio::test]
+async fn a_run_lives_a_day_at_most() {
+    let (lab, app) = lab().await;
+    let made = run(&lab.control, &lab.who, app, command("bash")).await.expect("asked for");
+    assert_eq!(made.one_off.time_to_live_seconds, 24 * 60 * 60);
+    for seconds in [0, 24 * 60 * 60 + 1] {
+        let new = NewRun { time_to_live_seconds: Some(seconds), ..command("bash") };
+        run(&lab.control, &lab.who, app, new).await.expect_err("not within a day");
+    }
+}
