@@ -148,3 +148,31 @@ fn an_expired_certificate_and_one_without_names_are_refused() {
     let nameless = family(&leaf(&[]));
     assert_eq!(rejection(&nameless.leaf, nameless.key.reveal()), Rejection::NoNames);
 }
+
+#[test]
+fn damaged_certificates_and_keys_are_refused_or_read_but_never_trusted() {
+    let all = family(&leaf(&["www.example.com"]));
+    let trusted = trusting(&[&all.root]);
+    let chain = format!("{}{}", all.inner, all.outer);
+    let whole = ders(&all.leaf).remove(0);
+    for index in 0..whole.len() {
+        let mut damaged = whole.to_vec();
+        damaged[index] ^= 0x41;
+        let given = format!("{}{chain}", pem("CERTIFICATE", &damaged));
+        if let Ok(bundle) = check(&given, &all.key, &trusted, Timestamp::now()) {
+            assert_ne!(bundle.facts.trust, Trust::Authority, "byte {index}");
+        }
+    }
+    let key = PrivateKeyDer::from_pem_slice(all.key.reveal().as_bytes()).expect("a key");
+    for index in 0..key.secret_der().len() {
+        let mut damaged = key.secret_der().to_vec();
+        damaged[index] ^= 0x41;
+        let damaged = Secret::new(pem("PRIVATE KEY", &damaged));
+        let outcome = check(&all.leaf, &damaged, &trusted, Timestamp::now());
+        // What the library does not look at may differ; what signs may not.
+        if let Ok(bundle) = outcome {
+            let name = &bundle.facts.names[0];
+            assert_eq!(name, "www.example.com", "byte {index}");
+        }
+    }
+}
