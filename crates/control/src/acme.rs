@@ -109,7 +109,8 @@ async fn switch(
 /// authority.
 pub async fn run(control: Control, cancel: CancellationToken) {
     let Some(acme) = control.authorities.acme.clone() else { return };
-    let pokes = [Poke::Certificates, Poke::Routes, Poke::Releases];
+    // An app's own name gets a certificate with its first release.
+    let pokes = [Poke::Certificates, Poke::Releases];
     let mut wake = Wake::new(&control.store, &pokes, PERIOD, cancel);
     let mut orders = Orders { control, acme, jobs: JoinSet::new(), names: HashMap::new() };
     loop {

@@ -102,6 +102,7 @@ pub async fn update(control: &Control, who: &Account, id: AppId, changes: Change
             if let Some(name) = changes.name.filter(|name| *name != app.name) {
                 check_free(control, tx, &name)?;
                 domains::rename_default(tx, id, &control.settings.hostname(&name), now)?;
+                tx.poke(Poke::Certificates);
                 app.name = name;
             }
             if let Some(stack) = changes.build_stack {

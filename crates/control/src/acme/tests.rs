@@ -83,6 +83,12 @@ async fn the_platforms_names_are_asked_for_once_their_apps_are_released() {
     assert_eq!(due_names(&lab, &acme).await, ["api.localhost", "localhost"]);
     lab.deploy(&app, "c0ffee", &[("web", "serve")]).await;
     assert_eq!(due_names(&lab, &acme).await, ["api.localhost", "demo.localhost", "localhost"]);
+    let changes = crate::apps::Changes {
+        name: Some("renamed".parse().expect("good")),
+        ..crate::apps::Changes::default()
+    };
+    crate::apps::update(&lab.control, &lab.who, app.id, changes).await.expect("renamed");
+    assert_eq!(due_names(&lab, &acme).await, ["api.localhost", "localhost", "renamed.localhost"]);
 }
 
 #[tokio::test]
