@@ -3,19 +3,26 @@
 
 usage: bench/dynos.py [--rounds N] [--many N] [--skip-many]
 
-Starting is measured from the request that scales an app up from nothing to its first answer, which the
-router holds until the dyno listens. Waking is measured from a request to its answer, beside a request
-to the same dyno while it is warm, each on a connection of its own. Aims: at most 5 ms more from frozen,
-50 ms more with its memory taken back; from stopped the app's own boot and 150 ms.
+Starting is measured from the request that scales an app up from nothing: to the moment at which its
+program began, and to the first byte of its answer, which the router holds until the dyno listens. Beside
+it the same program by `crun run` alone and, where Docker's daemon can be started, by `docker run`, both on
+the machine's own network. Aim: at most 1.3 times of crun alone. Waking is measured from a request to its
+answer, beside a request to the same dyno while it is warm, each on a connection of its own. Aims: at most
+5 ms more from frozen, 50 ms more with its memory taken back; from stopped the app's own boot and 150 ms.
 """
 
 import argparse
 import http.client
+import shutil
 import time
 from pathlib import Path
 
+import alone
 import figures
+import programs
 from hythe import BENCH, Repository, Server
+from start import hide_second_cgroups
+from swap import Swap
 
 REST = """
 memory_overcommit = 100.0
@@ -24,21 +31,6 @@ freeze_after_seconds = 1
 reclaim_after_seconds = 2
 stop_frozen_after_seconds = 8
 """
-PYTHON_HELLO = """\
-import http.server, os
-class Hello(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"hello")
-    def log_message(self, *_):
-        pass
-http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Hello).serve_forever()
-"""
-PROGRAMS = {
-    "Node": "web: node server.js",
-    "Python": "web: python3 hello.py",
-}
 
 
 def request_ms(server, app):
@@ -54,12 +46,12 @@ def request_ms(server, app):
     return (time.perf_counter() - begin) * 1000
 
 
-def made(server, app, procfile):
+def made(server, app, command):
     """An app that runs one of the programs."""
     server.api("POST", "/apps", {"name": app})
     repository = Repository(server, app, BENCH / "apps/node-plain")
-    (repository.dir / "hello.py").write_text(PYTHON_HELLO)
-    (repository.dir / "Procfile").write_text(f"{procfile}\n")
+    shutil.copytree(server.dir / "programs", repository.dir, dirs_exist_ok=True)
+    (repository.dir / "Procfile").write_text(f"web: {command}\n")
     repository.change("first")
     repository.push()
     server.wait_for_200(app)
@@ -81,32 +73,74 @@ def wait_for_state(server, app, state):
 
 
 def start_ms(server, app):
-    """From nothing to the first answer; alone, the app's own boot is in it."""
+    """From nothing: milliseconds until the program began, and until the first byte of its answer."""
     scale(server, app, 0)
     wait_for_state(server, app, None)
     time.sleep(0.5)
-    begin = time.perf_counter()
+    begin = time.time()
     scale(server, app, 1)
-    # The first requests may still meet the route of an app without dynos.
-    while server.get(app)[0] != 200:
-        time.sleep(0.001)
-    return (time.perf_counter() - begin) * 1000
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=90)
+    connection.request("GET", "/", headers={"Host": server.host(app)})
+    response = connection.getresponse()
+    came = time.time()
+    body = response.read()
+    connection.close()
+    if response.status != 200:
+        raise SystemExit(f"{app} answered {response.status}\n{server.log()}")
+    return (float(body) - begin) * 1000, (came - begin) * 1000
 
 
-def starts(server, rounds):
-    for name, procfile in PROGRAMS.items():
+def show(name, others, times):
+    """One program: each way of starting it, beside the first of the others."""
+    for way, both in times.items():
+        began, came = zip(*both, strict=True)
+        line = f"{name:6} {way:11} program {figures.spread(began)} ms, first byte {figures.spread(came)} ms"
+        if others and way != others[0]:
+            base_began, base_came = zip(*times[others[0]], strict=True)
+            ratios = [
+                figures.ratio_of_rounds(ours, theirs)
+                for ours, theirs in [(began, base_began), (came, base_came)]
+            ]
+            line += f"; {ratios[0]:.2f} and {ratios[1]:.2f} of {others[0]}"
+        print(line)
+
+
+def starts(server, commands, others, rounds):
+    for name, command in commands.items():
         app = f"start-{name.lower()}"
-        made(server, app, procfile)
-        times = [start_ms(server, app) for _ in range(rounds)]
-        print(f"{name:7} scale to first byte       {figures.spread(times)} ms")
+        made(server, app, command)
+        times = {"dyno": []} | {other.name: [] for other in others}
+        # One of each that is not counted: files are read, images unpacked.
+        for number in range(rounds + 1):
+            round_times = {"dyno": start_ms(server, app)}
+            for other in others:
+                time.sleep(0.2)
+                round_times[other.name] = other.start(command)
+            if number > 0:
+                for way, both in round_times.items():
+                    times[way].append(both)
+        show(name, [other.name for other in others], times)
         scale(server, app, 0)
 
 
-def wakes(server, rounds):
+def beside(server):
+    """Other ways of starting the same programs, as far as this machine has them."""
+    docker = alone.Docker(server.dir, server.dir / "programs")
+    why_not = docker.begin()
+    if why_not:
+        print(f"no docker run here: {why_not}")
+        docker.close()
+    # Docker's daemon needs what crun is not to see, so it comes first.
+    hide_second_cgroups()
+    others = [alone.Runtime(server.dir, server.dir / "programs")]
+    return others if why_not else [*others, docker]
+
+
+def wakes(server, command, rounds):
     app = "wake"
-    made(server, app, PROGRAMS["Node"])
+    made(server, app, command)
     server.api("PATCH", f"/apps/{app}/features/dyno-suspend", {"enabled": True})
-    warm, frozen, reclaimed, stopped = [], [], [], []
+    warm, frozen, reclaimed, stopped, swapped = [], [], [], [], []
     for _ in range(rounds):
         # Once more, for the first one may wait for whatever came before.
         request_ms(server, app)
@@ -115,7 +149,9 @@ def wakes(server, rounds):
         time.sleep(0.3)
         frozen.append(request_ms(server, app))
         wait_for_state(server, app, "idle")
+        before = Swap.used_mib()
         time.sleep(3)
+        swapped.append(Swap.used_mib() - before)
         reclaimed.append(request_ms(server, app))
     for _ in range(max(3, rounds // 4)):
         wait_for_state(server, app, "idle")
@@ -125,6 +161,7 @@ def wakes(server, rounds):
         more = figures.median(times) - figures.median(warm)
         print(f"wake from {name:10} {figures.spread(times)} ms, {more:.2f} more than warm")
     print(f"a warm request       {figures.spread(warm)} ms")
+    print(f"taken back to swap   {figures.spread(swapped)} MiB")
 
 
 def available_mib():
@@ -134,11 +171,11 @@ def available_mib():
     raise RuntimeError("/proc/meminfo has no MemAvailable line")
 
 
-def many(server, count):
+def many(server, command, count):
     """So many dynos of two apps, for an app has at most 100."""
     apps = [f"many-{number}" for number in range((count + 99) // 100)]
     for app in apps:
-        made(server, app, PROGRAMS["Python"])
+        made(server, app, command)
     before = available_mib()
     begin = time.perf_counter()
     for app in apps:
@@ -164,11 +201,21 @@ def main():
     options = parser.parse_args()
     print(figures.machine())
     with Server(REST) as server:
-        starts(server, options.rounds)
-        wakes(server, options.rounds)
+        commands = programs.written(server.dir / "programs")
+        with Swap(server.dir) as swap:
+            if swap.why_not:
+                print(f"no swap here, so little can be taken back: {swap.why_not}")
+            wakes(server, commands["Node"], options.rounds)
+        others = beside(server)
+        try:
+            starts(server, commands, others, options.rounds)
+        finally:
+            for other in others:
+                other.close()
     if not options.skip_many:
         with Server("memory_overcommit = 100.0\n") as server:
-            many(server, options.many)
+            commands = programs.written(server.dir / "programs")
+            many(server, commands["Python"], options.many)
 
 
 if __name__ == "__main__":
