@@ -84,6 +84,8 @@ struct Failed {
 pub struct Admission<'t> {
     thread: &'t Thread,
     request: &'t Request,
+    /// The app, as it was looked up a moment ago; gone once something was waited for.
+    known: Option<Arc<AppRoute>>,
     deadline: Instant,
     tried: Vec<DynoId>,
     tries: usize,
@@ -100,16 +102,25 @@ enum Step {
 }
 
 impl<'t> Admission<'t> {
-    /// A request that starts looking now.
-    pub fn new(thread: &'t Thread, request: &'t Request) -> Self {
-        let deadline = Instant::now() + thread.timeouts.admission;
-        Self { thread, request, deadline, tried: Vec::new(), tries: 0, failed: None, woken: false }
+    /// A request for `app` that starts looking now.
+    pub fn new(thread: &'t Thread, request: &'t Request, app: Arc<AppRoute>) -> Self {
+        let (known, deadline) = (Some(app), Instant::now() + thread.timeouts.admission);
+        Self {
+            thread,
+            request,
+            known,
+            deadline,
+            tried: Vec::new(),
+            tries: 0,
+            failed: None,
+            woken: false,
+        }
     }
 
     /// Enters a dyno and connects to it.
     pub async fn admit(&mut self, wanted: Wanted) -> Result<Admitted, Denied> {
         loop {
-            let route = self.route()?;
+            let route = self.known.take().map_or_else(|| self.route(), Ok)?;
             let (until, code) = match self.step(&route) {
                 Step::Enter(visit) => match self.connect(visit, wanted).await {
                     Ok(admitted) => return Ok(admitted),
@@ -129,7 +140,7 @@ impl<'t> Admission<'t> {
     }
 
     /// The app as the table of this moment has it.
-    pub fn route(&self) -> Result<Arc<AppRoute>, Denied> {
+    fn route(&self) -> Result<Arc<AppRoute>, Denied> {
         match self.thread.routes.peek().lookup(&self.request.host) {
             Target::App(route) => Ok(route.clone()),
             Target::Platform | Target::Unknown => Err(Denied::NoApp),

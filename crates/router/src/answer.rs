@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use model::DynoId;
@@ -44,13 +45,14 @@ enum Tried {
     Again(Outgoing),
 }
 
-/// Answers `request`, whose head for a dyno is `forward`, and logs it.
-pub async fn answer(connection: &mut Connection, request: &Request, forward: Outgoing) -> Next {
+/// Answers `request` for `app`, whose head for a dyno is `forward`, and logs it.
+pub async fn answer(
+    connection: &mut Connection,
+    (request, app): (&Request, Arc<AppRoute>),
+    forward: Outgoing,
+) -> Next {
     let thread = connection.thread.clone();
-    let mut admission = Admission::new(&thread, request);
-    let Ok(app) = admission.route() else {
-        return connection.show(&Page::no_such_app(), request).await;
-    };
+    let mut admission = Admission::new(&thread, request, app.clone());
     let mut asked = Asked::new(connection, request, app);
     if let Err(code) = asked.enter() {
         let next = connection.after_unread(request);

@@ -175,8 +175,11 @@ impl Buffer {
             self.bytes = lend(BASE);
         } else if self.bytes.len() < limit && HELD.get() < MOST {
             let before = self.bytes.len();
-            self.bytes.resize((before * 2).min(limit), 0);
-            HELD.set(HELD.get() + self.bytes.len() - before);
+            // Fresh storage is zero without being touched; what is never used is never real.
+            let mut larger = vec![0; (before * 2).min(limit)];
+            larger[..before].copy_from_slice(&self.bytes);
+            give_back(std::mem::replace(&mut self.bytes, larger));
+            HELD.set(HELD.get() + self.bytes.len());
         } else {
             return false;
         }

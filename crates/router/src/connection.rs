@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use model::AppId;
 use model::codes::HCode;
-use model::routes::Target;
+use model::routes::{AppRoute, Target};
 use tokio_util::sync::WaitForCancellationFuture;
 
 use crate::answer;
@@ -74,7 +74,7 @@ enum Heard {
 
 /// Where a request's host leads.
 enum Way {
-    App,
+    App(Arc<AppRoute>),
     Platform,
     Nowhere,
     /// An app, but not the one that the client's TLS session is for.
@@ -157,9 +157,9 @@ impl Connection {
         match self.way(&request) {
             // The platform reads the head itself.
             Way::Platform => Next::Platform,
-            Way::App => {
+            Way::App(app) => {
                 self.client.input.skip(length);
-                answer::answer(self, &request, forward).await
+                answer::answer(self, (&request, app), forward).await
             }
             Way::Misdirected(app) => {
                 self.client.input.skip(length);
@@ -273,7 +273,7 @@ impl Connection {
             (Target::App(app), Target::App(shown)) if app.app != shown.app => {
                 Way::Misdirected(app.app)
             }
-            (Target::App(_), _) => Way::App,
+            (Target::App(app), _) => Way::App(app.clone()),
             (Target::Platform, _) => Way::Platform,
             (Target::Unknown, _) => Way::Nowhere,
         }
@@ -303,7 +303,7 @@ impl Connection {
     /// What becomes of the connection when the request has been read.
     pub fn after(&self, wish: Afterwards) -> Next {
         match wish {
-            Afterwards::KeepAlive if !self.thread.drain.is_cancelled() => Next::KeepAlive,
+            Afterwards::KeepAlive if !self.thread.is_draining() => Next::KeepAlive,
             Afterwards::KeepAlive | Afterwards::Close => Next::Close,
         }
     }

@@ -221,7 +221,7 @@ impl<'a> Exchange<'a> {
     fn afterwards(&self, response: &Response<'_>) -> Afterwards {
         let ends = self.upload == Upload::Sent
             && response.delimits_itself(self.request)
-            && !self.thread.drain.is_cancelled();
+            && !self.thread.is_draining();
         if ends { self.request.afterwards } else { Afterwards::Close }
     }
 

@@ -106,6 +106,29 @@ fn first_line(head: &[u8]) -> Range<usize> {
     0..memchr::memchr(b'\r', head).unwrap_or(head.len())
 }
 
+/// Writes a number in decimal digits.
+fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
+/// Writes `name: number`.
+fn put_numeric(out: &mut Vec<u8>, name: &str, number: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    put_number(out, number);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Writes `name: value`.
 fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());

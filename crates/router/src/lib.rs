@@ -15,6 +15,7 @@
 mod admission;
 mod answer;
 mod asked;
+mod balance;
 mod body;
 mod buffer;
 mod certificates;
@@ -27,6 +28,7 @@ mod exchange;
 mod fields;
 mod head;
 mod http2;
+mod ids;
 mod listener;
 mod load;
 mod log_line;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use rustls::ProtocolVersion;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
+use crate::balance::{Guest, Open};
 use crate::certificates::HTTP2;
 use crate::config::Tls;
 use crate::connection::Connection;
@@ -36,40 +37,83 @@ enum Spoken {
 }
 
 /// What the connections of one listener have in common.
-struct Door {
+pub struct Door {
     port: u16,
     tls: Tls,
 }
 
-/// Accepts connections until the router drains.
-pub async fn run(thread: Rc<Thread>, bound: Bound) {
+/// Takes a listening socket into the thread's runtime.
+pub fn open(bound: Bound) -> Option<(Door, TcpListener)> {
     let Bound { socket, tls } = bound;
-    let (port, listener) = match (socket.local_addr(), TcpListener::from_std(socket)) {
-        (Ok(addr), Ok(listener)) => (addr.port(), listener),
+    match (socket.local_addr(), TcpListener::from_std(socket)) {
+        (Ok(addr), Ok(listener)) => Some((Door { port: addr.port(), tls }, listener)),
         (Err(error), _) | (_, Err(error)) => {
             tracing::error!(%error, "a router thread cannot use its listener");
-            return;
+            None
         }
-    };
-    let door = Rc::new(Door { port, tls });
+    }
+}
+
+/// Accepts connections at the door with this number until the router drains.
+pub async fn run(thread: Rc<Thread>, doors: Rc<[Door]>, number: usize, listener: TcpListener) {
     let mut late = 0;
     while let Some((stream, peer)) = accept(&thread, &listener).await {
-        late += u32::from(thread.drain.is_cancelled());
-        if late > LATECOMERS {
+        let kept = if thread.is_draining() {
+            late += 1;
+            Some((stream, peer))
+        } else {
+            thread.balance.give(stream, peer, number)
+        };
+        let Some(accepted) = kept else { continue };
+        let open = thread.balance.open();
+        if late > LATECOMERS || admit(&thread, (&doors, number), accepted, open).await.is_none() {
             return;
         }
-        let Ok(permit) = thread.room.clone().acquire_owned().await else { return };
-        let (inside, door) = (thread.clone(), door.clone());
-        thread.tasks.spawn_local(async move {
-            // The handshake's state is large and short-lived; the task keeps room for what stays.
-            match Box::pin(greet(inside, &door, (stream, peer))).await {
-                Some((connection, Spoken::Http1)) => connection.serve().await,
-                Some((connection, Spoken::Http2)) => Box::pin(http2::serve(connection)).await,
-                None => {}
-            }
-            drop(permit);
-        });
     }
+}
+
+/// Takes in what other threads have accepted, until the router drains and all of it is in.
+pub async fn welcome(thread: Rc<Thread>, doors: Rc<[Door]>, mut guests: mpsc::Receiver<Guest>) {
+    loop {
+        let guest = tokio::select! {
+            // Nothing is lost: a guest is taken whole or not at all.
+            guest = guests.recv() => guest,
+            // From now on nobody is let in; those who are in come out of `recv` still.
+            () = thread.drain.cancelled(), if !guests.is_closed() => {
+                guests.close();
+                continue;
+            }
+        };
+        let Some(Guest { stream, peer, door, open }) = guest else { return };
+        let Ok(stream) = TcpStream::from_std(stream) else { continue };
+        if admit(&thread, (&doors, door), (stream, peer), open).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Serves a connection in a task of its own, once there is room for it. `None` if there never will.
+async fn admit(
+    thread: &Rc<Thread>,
+    (doors, number): (&Rc<[Door]>, usize),
+    accepted: (TcpStream, SocketAddr),
+    open: Open,
+) -> Option<()> {
+    let permit = match thread.room.clone().try_acquire_owned() {
+        Ok(permit) => permit,
+        Err(_) => thread.room.clone().acquire_owned().await.ok()?,
+    };
+    let (inside, doors) = (thread.clone(), doors.clone());
+    thread.tasks.spawn_local(async move {
+        // The handshake's state is large and short-lived; the task keeps room for what stays.
+        match Box::pin(greet(inside, &doors[number], accepted)).await {
+            Some((connection, Spoken::Http1)) => connection.serve().await,
+            Some((connection, Spoken::Http2)) => Box::pin(http2::serve(connection)).await,
+            None => {}
+        }
+        drop((permit, open));
+    });
+    Some(())
 }
 
 /// The next connection; `None` when the router drains and the kernel's queue is empty.
@@ -104,10 +148,8 @@ async fn greet(
     door: &Door,
     (stream, peer): (TcpStream, SocketAddr),
 ) -> Option<(Box<Connection>, Spoken)> {
-    // Without it a small write may wait for the client's acknowledgement; not vital.
-    let _ = stream.set_nodelay(true);
-    let limit = thread.timeouts.request_head;
-    let socket = timeout(limit, shake_hands(&door.tls, stream)).await.ok()?.ok()?;
+    let mut timer = Timer::new(thread.timeouts.request_head);
+    let socket = timer.limit(shake_hands(&door.tls, stream)).await?.ok()?;
     let (proto, tls) = match socket.tls().map(|tls| tls.protocol_version()) {
         None => ("http", "tls=false tls_version=unknown"),
         Some(Some(ProtocolVersion::TLSv1_3)) => ("https", "tls=true tls_version=tls1.3"),
@@ -116,7 +158,6 @@ async fn greet(
     };
     let origin =
         Origin { peer: peer.ip().to_canonical().to_string(), proto, port: door.port, via: VIA };
-    let timer = Timer::new(thread.timeouts.client_keep_alive);
     let sni = socket.tls().and_then(|tls| tls.server_name()).map(|name| name.to_ascii_lowercase());
     let spoken = spoken(&socket);
     let client = End::new(socket);

@@ -3,13 +3,14 @@
 //! Upgraded connections are not in it: they may last for hours and wait for nothing.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::AppId;
 
-type Counts = HashMap<AppId, Arc<AtomicU32>>;
+use crate::ids::IdMap;
+
+type Counts = IdMap<AppId, Arc<AtomicU32>>;
 
 /// Counters of all apps, shared by the threads.
 #[derive(Clone, Default)]

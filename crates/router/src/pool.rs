@@ -1,7 +1,6 @@
 //! Unused connections to dynos, per thread.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use model::DynoId;
 use model::routes::Backend;
 use tokio::time::Instant;
 
+use crate::ids::IdMap;
 use crate::transfer::End;
 
 /// How sure one must be that a connection is still open.
@@ -34,7 +34,7 @@ struct Kept {
 pub struct Pool {
     lasts: Duration,
     per_dyno: usize,
-    kept: RefCell<HashMap<DynoId, Kept>>,
+    kept: RefCell<IdMap<DynoId, Kept>>,
 }
 
 impl Pool {

@@ -1,16 +1,17 @@
 //! Dynos whose connect failed lately: this thread leaves them alone for a while.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::time::Duration;
 
 use model::DynoId;
 use tokio::time::Instant;
 
+use crate::ids::IdMap;
+
 /// Until when which dyno is left alone.
 pub struct Quarantine {
     lasts: Duration,
-    until: RefCell<HashMap<DynoId, Instant>>,
+    until: RefCell<IdMap<DynoId, Instant>>,
 }
 
 impl Quarantine {

@@ -6,10 +6,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use model::LogSink;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::balance::Balance;
 use crate::config::{Config, Handover};
 use crate::load;
 use crate::routes::Routes;
@@ -92,11 +93,13 @@ pub fn start_on(
     let guard = drain.clone().drop_guard();
     let load = load::Shared::default();
     let number = 0;
-    let shared = Shared { number, config, routes, logs, handover, load, drain };
+    let seats = Balance::among(bound.len());
+    let balance = seats[number].0.clone();
+    let shared = Shared { number, config, routes, logs, handover, load, drain, balance };
     let mut threads = Vec::new();
-    for (number, listeners) in bound.into_iter().enumerate() {
+    for (number, (listeners, (balance, guests))) in bound.into_iter().zip(seats).enumerate() {
         let mut shared = shared.clone();
-        shared.number = number;
+        (shared.number, shared.balance) = (number, balance);
         shared.drain = shared.drain.child_token();
         let (cut, end) = (cut.clone(), end.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -104,7 +107,7 @@ pub fn start_on(
             .build()
             .map_err(StartError::Thread)?;
         let run = move || {
-            thread::run(&runtime, (shared, listeners), cut);
+            thread::run(&runtime, (shared, listeners, guests), cut);
             drop(end);
         };
         let name = format!("router-{number}");
@@ -179,6 +182,7 @@ fn sockets(
     let own = given.len();
     for socket in &given {
         socket.set_nonblocking(true)?;
+        SockRef::from(socket).set_tcp_nodelay(true)?;
     }
     if own == 0 {
         check_free(addr)?;
@@ -208,6 +212,8 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // Accepted connections inherit it: a small write of theirs never waits for an acknowledgement.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

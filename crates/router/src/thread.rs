@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::balance::{Balance, Guest};
 use crate::config::{Config, Handover, Limits, Timeouts, Tls};
 use crate::dice::Dice;
 use crate::listener;
@@ -54,10 +55,14 @@ pub struct Thread {
     pub dice: RefCell<Dice>,
     /// Cancelled when the router is to stop: idle connections end, busy ones after their request.
     pub drain: CancellationToken,
+    /// The same, for a cheap look.
+    draining: Cell<bool>,
     /// Every connection's task.
     pub tasks: TaskTracker,
     /// One permit per client connection.
     pub room: Arc<Semaphore>,
+    /// Which threads there are.
+    pub balance: Balance,
     /// Streams of HTTP/2 clients that are open.
     pub streams: Rc<Cell<usize>>,
 }
@@ -79,6 +84,8 @@ pub struct Shared {
     pub load: load::Shared,
     /// See [`Thread::drain`].
     pub drain: CancellationToken,
+    /// Which threads there are.
+    pub balance: Balance,
 }
 
 /// A thread's own listening socket.
@@ -105,7 +112,9 @@ impl Thread {
             traffic: Traffic::new(traffic, shared.number),
             dice: RefCell::new(Dice::new()),
             drain: shared.drain,
+            draining: Cell::new(false),
             tasks: TaskTracker::new(),
+            balance: shared.balance,
             streams: Rc::default(),
             room: Arc::new(Semaphore::new(limits.connections_per_thread)),
         }
@@ -117,14 +126,25 @@ impl Thread {
     }
 }
 
+impl Thread {
+    /// Whether the router is about to stop.
+    pub const fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+}
+
 /// Runs one thread until all its connections have ended after [`Thread::drain`], or until `cut`.
-pub fn run(runtime: &Runtime, (shared, listeners): (Shared, Vec<Bound>), cut: CancellationToken) {
+pub fn run(
+    runtime: &Runtime,
+    (shared, listeners, guests): (Shared, Vec<Bound>, mpsc::Receiver<Guest>),
+    cut: CancellationToken,
+) {
     let thread = Rc::new(Thread::new(shared));
     let local = LocalSet::new();
     local.block_on(runtime, async {
         tokio::select! {
             // Everything has ended.
-            () = serve(&thread, listeners) => {}
+            () = serve(&thread, listeners, guests) => {}
             // The deadline has come: connections are dropped, and so closed, with their tasks.
             () = cut.cancelled() => {}
         }
@@ -136,15 +156,21 @@ pub fn run(runtime: &Runtime, (shared, listeners): (Shared, Vec<Bound>), cut: Ca
     thread.traffic.report(0);
 }
 
-async fn serve(thread: &Rc<Thread>, listeners: Vec<Bound>) {
-    for bound in listeners {
-        thread.tasks.spawn_local(listener::run(thread.clone(), bound));
+async fn serve(thread: &Rc<Thread>, listeners: Vec<Bound>, guests: mpsc::Receiver<Guest>) {
+    let (doors, listeners): (Vec<_>, Vec<_>) =
+        listeners.into_iter().filter_map(listener::open).unzip();
+    let doors: Rc<[listener::Door]> = doors.into();
+    for (number, listener) in listeners.into_iter().enumerate() {
+        let accepting = listener::run(thread.clone(), doors.clone(), number, listener);
+        thread.tasks.spawn_local(accepting);
     }
+    thread.tasks.spawn_local(listener::welcome(thread.clone(), doors, guests));
     let housekeeping = async {
         tokio::join!(thread.log.run(thread.timeouts.log_flush), sweep(thread));
     };
     let drained = async {
         thread.drain.cancelled().await;
+        thread.draining.set(true);
         thread.tasks.close();
         thread.tasks.wait().await;
     };

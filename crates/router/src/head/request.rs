@@ -1,13 +1,12 @@
 //! Heads of requests (platform behaviour 2.4 and 2.5).
 
-use std::fmt::Write as _;
 use std::mem::MaybeUninit;
 
 use httparse::Header;
 use model::routes::{Continuation, DynoConnections};
 use model::{DynoId, Timestamp};
 
-use super::{MAX_FIELDS, MAX_NAME, MAX_VALUE, NoHead, put, put_joined};
+use super::{MAX_FIELDS, MAX_NAME, MAX_VALUE, NoHead, put, put_joined, put_numeric};
 use crate::dice::Dice;
 use crate::fields::{Connection, Declared, Kind, is_named_by_connection, kind};
 use crate::session;
@@ -145,6 +144,10 @@ struct Survey<'b> {
     expects_continue: bool,
     id: Option<&'b [u8]>,
     session: Option<DynoId>,
+    /// There is an `X-Forwarded-For`.
+    forwarded: bool,
+    /// There is a `Via`.
+    via: bool,
 }
 
 /// Judges the request head `head` (complete, up to its empty line) and writes the one that goes to
@@ -179,7 +182,7 @@ pub fn read(
     let at = Timestamp::now();
     write_line(out, method, path);
     write_fields(out, fields, &survey, origin);
-    write_ours(out, fields, (origin, &id, at));
+    write_ours(out, &survey, (origin, &id, at));
     Ok(Request {
         verb: verb(method),
         version,
@@ -189,7 +192,7 @@ pub fn read(
         upgrades: survey.upgrade,
         afterwards: afterwards(version, survey.connection),
         session: survey.session,
-        label: label((method, path, sent_host, &id), fields, origin),
+        label: label((method, path, sent_host, &id), (fields, &survey), origin),
     })
 }
 
@@ -205,6 +208,8 @@ fn survey<'b>(fields: &[Header<'b>], version: Version) -> Result<Survey<'b>, Ref
             Kind::Host => survey.host = Some(field.value),
             Kind::Connection => survey.connection.add(field.value),
             Kind::Upgrade => names_upgrade |= !field.value.is_empty(),
+            Kind::ForwardedFor => survey.forwarded = true,
+            Kind::Via => survey.via = true,
             Kind::RequestId => survey.id = Some(field.value),
             Kind::Cookie => survey.session = survey.session.or_else(|| session::named(field.value)),
             Kind::Expect if field.value.is_empty() => {}
@@ -324,8 +329,7 @@ fn write_fields(out: &mut Vec<u8>, fields: &[Header<'_>], survey: &Survey<'_>, o
             Kind::ContentLength | Kind::TransferEncoding if framed => {}
             Kind::ContentLength => {
                 framed = true;
-                let length = survey.declared.length.unwrap_or_default();
-                put(out, field.name, length.to_string().as_bytes());
+                put_numeric(out, field.name, survey.declared.length.unwrap_or_default());
             }
             Kind::TransferEncoding => {
                 framed = true;
@@ -358,18 +362,17 @@ fn write_fields(out: &mut Vec<u8>, fields: &[Header<'_>], survey: &Survey<'_>, o
 /// Writes the router's own fields.
 fn write_ours(
     out: &mut Vec<u8>,
-    fields: &[Header<'_>],
+    survey: &Survey<'_>,
     (origin, id, at): (&Origin, &str, Timestamp),
 ) {
-    let has = |wanted: Kind| fields.iter().any(|field| kind(field.name) == wanted);
-    if !has(Kind::ForwardedFor) {
+    if !survey.forwarded {
         put(out, "X-Forwarded-For", origin.peer.as_bytes());
     }
     put(out, "X-Forwarded-Proto", origin.proto.as_bytes());
-    put(out, "X-Forwarded-Port", origin.port.to_string().as_bytes());
-    put(out, "X-Request-Start", at.millis().to_string().as_bytes());
+    put_numeric(out, "X-Forwarded-Port", origin.port.into());
+    put_numeric(out, "X-Request-Start", at.millis().unsigned_abs());
     put(out, "X-Request-Id", id.as_bytes());
-    if !has(Kind::Via) {
+    if !survey.via {
         put(out, "Via", origin.via);
     }
 }
@@ -377,17 +380,18 @@ fn write_ours(
 /// The part of the log line that is known from the request alone.
 fn label(
     (method, path, host, id): (&str, &str, &str, &str),
-    fields: &[Header<'_>],
+    (fields, survey): (&[Header<'_>], &Survey<'_>),
     origin: &Origin,
 ) -> String {
-    let mut label = String::with_capacity(path.len() + host.len() + 128);
-    label.push_str("method=");
-    label.push_str(method);
-    label.push_str(" path=\"");
+    let mut label = String::with_capacity(path.len() + host.len() + 192);
+    for piece in ["method=", method, " path=\""] {
+        label.push_str(piece);
+    }
     push_quoted(&mut label, path);
-    // Writing into a string cannot fail.
-    let _ = write!(label, "\" host={host} request_id={id} fwd=");
-    if !fields.iter().any(|field| kind(field.name) == Kind::ForwardedFor) {
+    for piece in ["\" host=", host, " request_id=", id, " fwd="] {
+        label.push_str(piece);
+    }
+    if !survey.forwarded {
         label.push_str(&origin.peer);
         return label;
     }

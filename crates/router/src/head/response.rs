@@ -8,7 +8,8 @@ use model::{DynoId, Timestamp};
 
 use super::request::{Afterwards, Request, VIA, Verb, Version};
 use super::{
-    MAX_COOKIE, MAX_FIELDS, MAX_FIRST_LINE, MAX_RESPONSE_FIELD, NoHead, first_line, put, put_joined,
+    MAX_COOKIE, MAX_FIELDS, MAX_FIRST_LINE, MAX_RESPONSE_FIELD, NoHead, first_line, put,
+    put_joined, put_numeric,
 };
 use crate::body::Body;
 use crate::chunks::Emit;
@@ -201,8 +202,7 @@ impl<'b> Response<'b> {
                 Kind::ContentLength if framed || self.declared.chunked => {}
                 Kind::ContentLength => {
                     framed = true;
-                    let length = self.declared.length.unwrap_or_default();
-                    put(out, field.name, length.to_string().as_bytes());
+                    put_numeric(out, field.name, self.declared.length.unwrap_or_default());
                 }
                 Kind::TransferEncoding if !self.passes_coding(request) => {}
                 Kind::TransferEncoding => put(out, field.name, b"chunked"),

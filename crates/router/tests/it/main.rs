@@ -5,6 +5,7 @@
 mod admission;
 mod affinity;
 mod attack;
+mod balance;
 mod bodies;
 mod certificates;
 mod challenges;
