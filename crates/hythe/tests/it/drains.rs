@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use testkit::http::ask;
 use testkit::{Person, Server, wait};
 
@@ -167,7 +168,7 @@ fn a_drain_lives_its_life_by_the_official_cli() {
     assert!(inside.contains("10.0.0.1 is an internal address"), "{inside}");
     for port in 1..=4 {
         let url = format!("syslog://127.0.0.1:{port}");
-        let _added = person.heroku(&["drains:add", &url, "-a", "demo"]);
+        let _added = native(person, &["drains:add", &url, "-a", "demo"]);
     }
     let sixth = refused(person, &["drains:add", "syslog://127.0.0.1:5", "-a", "demo"]);
     assert!(sixth.contains("maximum number of drains"), "{sixth}");
@@ -252,9 +253,10 @@ fn a_drain_goes_on_after_the_server_was_killed() {
 #[test]
 fn what_waited_for_a_receiver_outlives_a_killed_server() {
     let mut bed = Bed::start();
-    let place = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let address = place.local_addr().expect("an address");
-    drop(place);
+    // Nobody listens at it, and nobody else can have it.
+    let place = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    place.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    let address = place.local_addr().expect("an address").as_socket().expect("an address");
     let url = format!("syslog://{address}");
     let _added = bed.person.heroku(&["drains:add", &url, "-a", "demo"]);
     let lines: Vec<String> = (0..500).map(|at| format!("seq={at:08}")).collect();
@@ -272,7 +274,8 @@ fn what_waited_for_a_receiver_outlives_a_killed_server() {
     // They are written to disk together, a tenth of a second later; nothing outside shows it.
     thread::sleep(Duration::from_secs(1));
     bed.server.kill();
-    let listener = TcpListener::bind(address).expect("the same port");
+    place.listen(16).expect("listening");
+    let listener = TcpListener::from(place);
     let frames = Arc::<Mutex<BTreeSet<String>>>::default();
     let all = frames.clone();
     thread::spawn(move || {

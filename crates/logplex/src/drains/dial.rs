@@ -125,7 +125,13 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.set_keepalive(true)?;
-    socket.connect(address).await
+    let stream = socket.connect(address).await?;
+    // Where nobody listens at a port of those that the kernel gives to connections, one of them may
+    // be given that very port, and meets itself.
+    if stream.local_addr()? == address {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
 }
 
 async fn encrypt(

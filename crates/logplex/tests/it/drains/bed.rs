@@ -23,6 +23,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Tally {
     /// Whole messages, once each: a duplicate is the same bytes.
     pub unique: BTreeSet<Vec<u8>>,
+    /// Sequence numbers in the order of their first coming.
+    pub order: Vec<u64>,
     /// Messages, duplicates included.
     pub messages: u64,
 }
@@ -33,7 +35,12 @@ impl Tally {
     /// A message: everything behind its octet count.
     pub fn add(&mut self, message: &[u8]) {
         self.messages += 1;
-        self.unique.insert(message.to_vec());
+        if !self.unique.insert(message.to_vec()) {
+            return;
+        }
+        let text = String::from_utf8_lossy(message);
+        let number = text.split_once(" - seq=").and_then(|(_, rest)| rest.get(..8)?.parse().ok());
+        self.order.extend(number);
     }
 
     /// Lines received, and lines reported lost.
@@ -202,6 +209,8 @@ impl Bed {
                 let sent = self.sent.lock().expect("lock").len() as u64;
                 let waiting = self.status(drain).waiting;
                 if sent == received + reported && waiting == 0 {
+                    let tally = got.lock().expect("lock");
+                    assert!(!tally.order.is_empty() && tally.order.is_sorted(), "not in order");
                     return;
                 }
                 if begun.elapsed() > Duration::from_secs(10) {
