@@ -389,3 +389,45 @@ fn a_binary_that_does_not_start_leaves_the_old_server_in_charge() {
     std::fs::copy(crate::binary(), dir.path().join("again")).expect("the binary");
     std::fs::rename(dir.path().join("again"), &path).expect("replaced");
 }
+
+/// Starts the server as systemd does: with a socket that listens already, and one to say "ready" to.
+const ACTIVATE: &str = r#"#!/usr/bin/python3
+import os, socket, sys
+given = socket.socket()
+given.bind(("127.0.0.1", 0))
+given.listen(64)
+open("DIR/port", "w").write(str(given.getsockname()[1]))
+os.dup2(given.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), NOTIFY_SOCKET="DIR/notify")
+os.execv("BINARY", ["BINARY"] + sys.argv[1:])
+"#;
+
+#[test]
+fn a_service_manager_may_hold_the_sockets_and_hears_who_serves() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("hythe");
+    let notices = std::os::unix::net::UnixDatagram::bind(dir.path().join("notify")).expect("bound");
+    notices.set_read_timeout(Some(PATIENCE)).expect("a limit");
+    let place = dir.path().display().to_string();
+    let binary = crate::binary().display().to_string();
+    let script = ACTIVATE.replace("DIR", &place).replace("BINARY", &binary);
+    std::fs::write(&path, script).expect("a script");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&path, executable).expect("executable");
+    let mut server = Server::start(&path);
+    let port = std::fs::read_to_string(dir.path().join("port")).expect("a port");
+    assert_eq!(server.address().port().to_string(), port);
+    let notice = || {
+        let mut notice = [0; 64];
+        let length = notices.recv(&mut notice).expect("a notice");
+        String::from_utf8_lossy(&notice[..length]).into_owned()
+    };
+    assert_eq!(notice(), format!("READY=1\nMAINPID={}\n", server.pid()));
+    let old = server.pid();
+    server.upgrade();
+    assert_ne!(server.pid(), old);
+    assert_eq!(notice(), format!("READY=1\nMAINPID={}\n", server.pid()));
+    let answer = get(server.address(), "api.localhost", "/ca.pem").expect("an answer");
+    assert_eq!(answer.status, 200);
+}
