@@ -71,6 +71,14 @@ pub fn limits_swap() -> bool {
         || version().is_ok_and(|version| version == Version::V2)
 }
 
+/// Kills whatever is left in the group at `path` and removes it from every hierarchy.
+///
+/// # Errors
+/// When something stays alive.
+pub fn remove(path: &str) -> Result<()> {
+    Group::new(path)?.remove()
+}
+
 impl Group {
     /// The group at `path` below the root of every hierarchy.
     ///
@@ -136,7 +144,7 @@ impl Group {
     pub fn remove(&self) -> Result<()> {
         self.thaw();
         for directory in self.directories()? {
-            remove(&directory)?;
+            remove_directory(&directory)?;
         }
         Ok(())
     }
@@ -163,13 +171,13 @@ fn is_group(directory: &Path) -> bool {
 
 /// Version 1 tells nobody when a group becomes empty, so this looks again and again: processes that
 /// were killed take a moment to go.
-fn remove(group: &Path) -> Result<()> {
+fn remove_directory(group: &Path) -> Result<()> {
     const PAUSE: Duration = Duration::from_millis(5);
     const ATTEMPTS: u32 = 1000;
     let attempt = || format!("remove the control group {}", group.display());
     for _ in 0..ATTEMPTS {
         for below in subgroups(group) {
-            remove(&below)?;
+            remove_directory(&below)?;
         }
         match fs::remove_dir(group) {
             Ok(()) => return Ok(()),

@@ -11,6 +11,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, dup2_stdin, dup2_stdout, setsid, write};
 
+use crate::cgroup;
 use crate::dyno::{self, Dyno};
 use crate::error::{Attempt, Error, Result, chain};
 use crate::exec::{self, Guest};
@@ -292,7 +293,9 @@ impl Shim {
         // at in any case.
         let deleted = self.runtime.delete();
         reached(Step::ContainerDeleted);
-        let removed = sweep::remove_group(&self.group);
+        // A runtime that has started the program is not at work any more.
+        let remove = if self.state.ran() { cgroup::remove } else { sweep::remove_group };
+        let removed = remove(&self.group);
         reached(Step::GroupRemoved);
         for name in [SOCKET, RECORD] {
             let _ = fs::remove_file(self.directory.join(name));

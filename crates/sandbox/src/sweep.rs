@@ -21,7 +21,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::cgroup::Group;
+use crate::cgroup::{self, Group};
 use crate::error::{Attempt, Error, Result};
 use crate::record::{self, Lock, RECORD};
 use crate::runtime;
@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// # Errors
 /// When a process in it does not die.
 pub fn remove_groups(cgroup_parent: &str) -> Result<()> {
-    Group::new(cgroup_parent)?.remove()
+    cgroup::remove(cgroup_parent)
 }
 
 /// Ends whatever is left of a dyno, its shim included, and clears it away, its directory too. How it
