@@ -39,7 +39,8 @@ impl Tally {
             return;
         }
         let text = String::from_utf8_lossy(message);
-        let number = text.split_once(" - seq=").and_then(|(_, rest)| rest.get(..8)?.parse().ok());
+        let number =
+            text.split_once(" - seq=").and_then(|(_, rest)| rest.get(..8)?.parse::<u64>().ok());
         self.order.extend(number);
     }
 
