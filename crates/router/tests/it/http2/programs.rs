@@ -7,10 +7,13 @@ use router::Tls;
 use crate::rig::{HOST, Setup, field};
 use crate::secure::Secure;
 
-/// A dyno that answers with what it got; the head's field `x-answer` may ask for something else.
+/// A dyno that answers with the body it got, after an early hint if that is wished for.
 fn serving() -> Secure {
     Secure::serving(Tls::Sniffed, Setup { threads: 2, ..Setup::default() }, |wire| {
         while let Some((head, body)) = wire.request() {
+            if field(&head, "x-wish") == Some("hints") {
+                wire.send("HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n");
+            }
             let length = body.len();
             wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n"));
             wire.send(format!("X-Seen: {}\r\n\r\n", field(&head, "via").unwrap()));
@@ -46,6 +49,9 @@ fn curl_gets_heads_and_uploads() {
     };
     assert!(curl(&[]).ends_with("|2 200 0|"));
     assert!(curl(&["-I"]).contains("x-seen: "));
+    let hinted = curl(&["-D", "-", "-H", "X-Wish: hints"]);
+    assert!(hinted.starts_with("HTTP/2 103 \r\nlink: </s.css>; rel=preload\r\n"), "{hinted}");
+    assert!(hinted.contains("HTTP/2 200 \r\n"), "{hinted}");
     let file = std::env::temp_dir().join(format!("hythe-upload-{}", std::process::id()));
     std::fs::write(&file, vec![b'u'; 2_000_000]).unwrap();
     let upload = curl(&["-o", "/dev/null", "-T", file.to_str().unwrap()]);
