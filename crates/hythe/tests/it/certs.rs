@@ -69,16 +69,13 @@ fn domains_come_and_go() {
     // In paths the CLI writes no other form of the name.
     let info = person.heroku(&["domains:info", "xn--bcher-kva.example.net", "-a", "demo"]);
     assert!(info.contains("custom") && info.contains("xn--bcher-kva.example.net"), "{info}");
-    let _waited = person.heroku(&["domains:wait", "-a", "demo"]);
     let _waited = person.heroku(&["domains:wait", "www.example.com", "-a", "demo"]);
 
     hythe(&person, &["create", "other", "--no-remote"]);
     let taken = refused(&person, &["domains:add", "www.example.com", "-a", "other"]);
     assert!(taken.contains("www.example.com is currently in use"), "{taken}");
-    for bad in ["demo.localhost", "example"] {
-        let text = refused(&person, &["domains:add", bad, "-a", "other"]);
-        assert!(text.contains("not a host name") || text.contains("belongs to"), "{bad}: {text}");
-    }
+    let bad = refused(&person, &["domains:add", "example", "-a", "other"]);
+    assert!(bad.contains("not a host name"), "{bad}");
     let stays = refused(&person, &["domains:remove", "demo.localhost", "-a", "demo"]);
     assert!(stays.contains("default domain"), "{stays}");
 
@@ -86,7 +83,7 @@ fn domains_come_and_go() {
     let gone = testkit::http::get(server.address(), "www.example.com", "/").expect("an answer");
     assert_eq!(gone.status, 404);
     let _cleared = person.heroku(&["domains:clear", "-a", "demo"]);
-    let list = person.heroku(&["domains", "-a", "demo"]);
+    let list = hythe(&person, &["domains", "-a", "demo"]);
     assert!(list.contains("demo.localhost") && !list.contains("example"), "{list}");
 }
 
@@ -140,7 +137,7 @@ fn a_certificate_is_added_chosen_changed_and_removed() {
     let removed = ["certs:remove", "--name", &name, "-a", "demo", "--confirm", "demo"];
     let _removed = person.heroku(&removed);
     assert!(Secure::connect(server.address(), "www.example.com", &second.root).is_err());
-    let list = person.heroku(&["certs", "-a", "demo"]);
+    let list = hythe(&person, &["certs", "-a", "demo"]);
     assert!(list.contains("has no SSL certificates"), "{list}");
 }
 
