@@ -80,6 +80,7 @@ async fn an_authority_of_the_operator_is_trusted_for_the_right_name_only() {
     let mut bed = Bed::start(trusting).await;
     let wrong = bed.add(&format!("syslog+tls://127.0.0.1:{port}")).await;
     let right = bed.add(&format!("syslog+tls://localhost:{port}")).await;
+    bed.say(100);
     bed.finish(&got).await;
     bed.identity(&got, right).await;
     until("the wrong name is seen", || bed.status(wrong).last_error.is_some()).await;
