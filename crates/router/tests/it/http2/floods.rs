@@ -294,3 +294,45 @@ fn whoever_never_stops_sending_is_cut_after_the_last_word() {
         }
     }
 }
+
+/// Bytes of memory that this process holds.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = text.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+#[test]
+fn stalled_windows_hold_a_bounded_memory_and_the_neighbour_is_served() {
+    let timeouts = Timeouts { idle: PATIENCE, connect: PATIENCE, ..rig::timeouts() };
+    let limits = Limits { in_flight_per_dyno: 1000, ..Limits::default() };
+    let setup = Setup { timeouts, limits, ..Setup::default() };
+    let secure = Secure::serving(Tls::Sniffed, setup, |wire| {
+        while let Some((head, _)) = wire.request() {
+            if head.starts_with("GET /well ") {
+                wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                continue;
+            }
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
+            while wire.try_send([b'x'; 16 * 1024]).is_ok() {}
+        }
+    });
+    let before = resident();
+    // Each of 400 answers would be read a megabyte ahead, if there were no bound for all together.
+    let mut stalled: Vec<Frames> = Vec::new();
+    for _ in 0..4 {
+        let mut frames = Frames::with_settings(&secure, &[(4, 0)]);
+        for stream in 0..100 {
+            frames.ask(1 + 2 * stream);
+        }
+        assert!(frames.is_alive());
+        stalled.push(frames);
+    }
+    let mut neighbour = Client::new(&secure);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1500) {
+        assert_eq!(neighbour.ask(client::get("/well")).text(), "ok");
+    }
+    let held = resident().saturating_sub(before);
+    assert!(held < 200 << 20, "{} MiB for {} clients", held >> 20, stalled.len());
+}
