@@ -31,6 +31,7 @@ APP = "lines"
 PRODUCERS = 20
 RATE = 500
 START_SECONDS = 12
+QUIET_SECONDS = 2.5
 SETTINGS = "[drains]\nnetworks = ['127.0.0.0/8']\n"
 
 # What a dyno runs: MODE COUNT START, and for rsyslog NAME SOCKET. All begin at the same time, and in a
@@ -71,7 +72,6 @@ else:
         wait = at - time.time()
         if wait > 0:
             time.sleep(wait)
-whole(begin + (f"{who}: ".encode() if path else b"") + f"done={count}\n".encode())
 if not path:
     while True:
         time.sleep(1000)
@@ -90,7 +90,8 @@ class Receiver:
         self.port = self.socket.getsockname()[1]
         self.seen = {}
         self.lost = self.repeated = self.disordered = 0
-        self.done = set()
+        self.chunks = None
+        self.newest = 0.0
         self.latencies = []
         self.lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -103,7 +104,11 @@ class Receiver:
     def _read(self, connection):
         rest = b""
         while data := connection.recv(1 << 18):
-            now = time.time()
+            now = self.newest = time.time()
+            if self.chunks is not None:
+                # In a flood there is no time to look at lines; they are looked at afterwards.
+                self.chunks.append((connection, data, now))
+                continue
             data = rest + data
             lines = data.split(b"\n")
             rest = lines.pop()
@@ -114,10 +119,6 @@ class Receiver:
     def _take(self, line, now):
         if lost := LOST.search(line):
             self.lost += int(lost.group(1))
-            return
-        if b"done=" in line:
-            who = PROCESS.search(line)
-            self.done.add(who.group(1) if who else line)
             return
         found = SEQUENCE.search(line)
         who = PROCESS.search(line)
@@ -139,10 +140,28 @@ class Receiver:
         with self.lock:
             return sum(count for _, count in self.seen.values())
 
-    def reset(self):
+    def reset(self, mode):
         with self.lock:
-            self.seen, self.done, self.latencies = {}, set(), []
+            self.seen, self.latencies = {}, []
             self.lost = self.repeated = self.disordered = 0
+            self.chunks = [] if mode == "flat" else None
+            self.newest = 0.0
+
+    def settle(self, start, limit):
+        """Waits until nothing has come for a while; gives the time of the last that came."""
+        deadline = time.time() + limit
+        while time.time() < deadline:
+            if self.newest > start and time.time() - self.newest > QUIET_SECONDS:
+                break
+            time.sleep(0.1)
+        last, chunks, self.chunks = self.newest, self.chunks or [], None
+        rests = {}
+        for connection, data, now in chunks:
+            lines = (rests.get(connection, b"") + data).split(b"\n")
+            rests[connection] = lines.pop()
+            for line in lines:
+                self._take(line, now)
+        return last
 
 
 def wait_for(what, limit, condition):
@@ -167,15 +186,13 @@ def app(directory):
 def run_dynos(server, receiver, mode, count, limit):
     """Lets the dynos print; gives CPU seconds, by thread too, and wall seconds."""
     scale(server, 0)
-    receiver.reset()
+    receiver.reset(mode)
     start = time.time() + START_SECONDS
     server.api("PATCH", f"/apps/{APP}/config-vars", {"MODE": f"{mode} {count} {start}"})
     scale(server, PRODUCERS)
     time.sleep(max(0, start - 0.3 - time.time()))
     before, threads = figures.cpu_seconds(server.pid), figures.thread_cpu_seconds(server.pid)
-    wait_for("the last line", limit, lambda: len(receiver.done) >= PRODUCERS)
-    wall = time.time() - start
-    time.sleep(1.5)
+    wall = receiver.settle(start, limit) - start
     cpu = figures.cpu_seconds(server.pid) - before
     after = figures.thread_cpu_seconds(server.pid)
     by_thread = {name: after[name] - threads.get(name, 0) for name in after}
@@ -217,7 +234,7 @@ action(type="omfwd" target="127.0.0.1" port="{port}" protocol="tcp" template="li
         wait_for("rsyslog's socket", 20, self.socket.exists)
 
     def run(self, receiver, directory, mode, count, limit):
-        receiver.reset()
+        receiver.reset(mode)
         program = directory / "producer.py"
         program.write_text(PRODUCER)
         start = time.time() + 5
@@ -229,11 +246,9 @@ action(type="omfwd" target="127.0.0.1" port="{port}" protocol="tcp" template="li
             )
             for n in range(PRODUCERS)
         ]
-        wait_for("rsyslog's last line", limit, lambda: len(receiver.done) >= PRODUCERS)
-        wall = time.time() - start
+        wall = receiver.settle(start, limit) - start
         for producer in producers:
             producer.wait()
-        time.sleep(0.5)
         return figures.cpu_seconds(self.process.pid) - before, wall
 
     def end(self):
@@ -333,7 +348,9 @@ def check(receiver, count):
     """Every line of every dyno came once and in order, or was said to be lost."""
     sent = count * PRODUCERS
     received, lost = receiver.received, receiver.lost
-    if received + lost != sent or receiver.repeated or receiver.disordered:
+    # Among the lost may be lines of the platform: each dyno has a few.
+    same = sent <= received + lost <= sent + (8 * PRODUCERS if lost else 0)
+    if not same or receiver.repeated or receiver.disordered:
         print(
             f"  NOT THE SAME: sent {sent}, received {received}, reported {lost}, repeated "
             f"{receiver.repeated}, out of order {receiver.disordered}"
@@ -356,6 +373,11 @@ def search(server, arguments):
         times.append((time.monotonic() - begin) * 1000)
         assert any(key in line["message"] for line in lines)
     print(f"one id, over the API with its connection: {figures.spread(times)} ms (aim 5)")
+    before = figures.cpu_seconds(server.pid)
+    for _ in range(200):
+        server.api("GET", path)
+    each = (figures.cpu_seconds(server.pid) - before) / 200 * 1000
+    print(f"  the server's CPU time for it: {each:.1f} ms")
     begin = time.monotonic()
     server.api("GET", f"/apps/{APP}/log-search?{urlencode({'query': 'absentword', 'lines': 5})}")
     print(f"  an absent word: {(time.monotonic() - begin) * 1000:.1f} ms")

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::output::AppLog;
 use crate::streams::{Outputs, Stream};
 
-/// How long lines gather.
+/// How long lines gather before they are read.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Bytes read from one pipe before the next has its turn.

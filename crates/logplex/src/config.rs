@@ -61,6 +61,6 @@ impl Default for Config {
 impl Default for DiskConfig {
     /// An app of ten lines a second fills a week with some 300 MB.
     fn default() -> Self {
-        Self { bytes_per_app: 512 << 20, bytes_overall: 4 << 30, bytes_per_block: 1 << 20 }
+        Self { bytes_per_app: 512 << 20, bytes_overall: 4 << 30, bytes_per_block: 256 << 10 }
     }
 }

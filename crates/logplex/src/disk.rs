@@ -182,8 +182,17 @@ impl Disk {
             // The queue is full, which is rare: its thread takes all of it at once, soon.
             thread::sleep(Duration::from_millis(5));
         }
+        self.hurry();
         // Late or never: then the reader says what it does not find.
         let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
+    }
+
+    /// Ends the gathering.
+    fn hurry(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.as_ref() {
+            thread.thread().unpark();
+        }
     }
 
     /// How an app's lines fare.
@@ -203,6 +212,7 @@ impl Disk {
     /// Writes what waits and joins the thread.
     pub fn shutdown(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.hurry();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the log disk thread panicked; the last lines are not on disk");
@@ -277,16 +287,13 @@ impl Writer {
         self.delete_forgotten();
     }
 
-    /// What comes within a time, or until somebody wants it written.
+    /// What comes within a time, or until somebody wants it written. Nobody wakes the thread for
+    /// each batch: that would cost more than the writing.
     fn gather(&self, first: Order, time: Duration) -> Round {
-        let until = Instant::now() + time;
         let mut round = Round::default();
         round.take(first);
-        while round.flushed.is_empty() && round.bytes < BUSY_BYTES {
-            match self.queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(order) => round.take(order),
-                Err(_) => break,
-            }
+        if round.flushed.is_empty() && !time.is_zero() {
+            thread::park_timeout(time);
         }
         while round.bytes < MAX_BYTES
             && let Ok(order) = self.queue.try_recv()

@@ -13,7 +13,7 @@ use crate::streams::Streams;
 
 /// How long lines gather before they are taken in together: one wake-up per line would cost six
 /// times the CPU at ten thousand lines a second.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(4);
 
 /// Lines taken in at once. When so many waited, more will, and nothing is gathered.
 const MAX_AT_ONCE: usize = 4096;
