@@ -128,7 +128,7 @@ impl Keeper {
     fn entertain(&self, session: Session, inside: Inside) {
         let Inside { number, streams, status } = inside;
         let (wish, here) = (self.guests.wish.clone(), self.guests.inside.clone());
-        let (cancel, patience) = (self.house.cancel.clone(), self.house.config.timing.hangup);
+        let (house, patience) = (self.house.clone(), self.house.config.timing.hangup);
         let visit = async move {
             let left = session.relay(streams, status).await;
             if let Some(streams) = left {
@@ -140,7 +140,10 @@ impl Keeper {
                 let _ended = wish.send((number, SIGKILL)).await;
             }
             drop(here);
+            // A dyno that nobody is in may rest.
+            house.news.notify_one();
         };
+        let cancel = self.house.cancel.clone();
         // The shim ends what the server leaves behind.
         self.house.tracker.spawn(async move { cancel.run_until_cancelled(visit).await });
     }

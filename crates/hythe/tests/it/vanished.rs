@@ -13,9 +13,9 @@ use crate::{pty::Terminal, server};
 /// It says that it runs, reads nothing, and does not mind when its client goes.
 const DEAF: &str = "trap '' HUP; echo began$((1)); while :; do sleep 1; done";
 
-/// The pipe of a program holds 1 MiB. What exceeds all buffers on the way would stay with the client,
-/// whose end would then be told to nobody.
-const INPUT: usize = 1_600_000;
+/// The pipe of a program holds 1 MiB, and what is behind that waits with the server. What no buffer on
+/// the way took would stay with the client, whose end would then be told to nobody.
+const INPUT: usize = 1_150_000;
 
 const HANGUP: &str = "Client connection closed. Sending SIGHUP to all processes";
 
