@@ -124,6 +124,14 @@ fn error_pages_have_herokus_codes() {
         503 => Ok(()),
         other => Err(other.to_string()),
     });
+    // The owner's own page takes the place of ours; the status stays.
+    let page = "ERROR_PAGE_URL=https://pages.example.com/oops.html";
+    let _set = person.heroku(&["config:set", page, "-a", "demo"]);
+    wait::until("the app's own error page", PATIENCE, || {
+        let answer = get(server.address(), "demo.localhost", "/").map_err(|e| e.to_string())?;
+        let framed = answer.body.contains("<iframe src=\"https://pages.example.com/oops.html\"");
+        if framed && answer.status == 503 { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
     wait::until("the codes in the log", PATIENCE, || {
         let lines = person.heroku(&["logs", "-a", "demo", "--source", "heroku", "--num", "500"]);
         let all = ["code=H80", "code=H14"].iter().all(|code| lines.contains(code));

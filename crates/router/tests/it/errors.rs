@@ -263,6 +263,19 @@ fn h27_the_client_leaves_before_the_answer() {
 }
 
 #[test]
+fn h27_a_client_that_closes_its_sending_side_has_left() {
+    let (rig, _dyno) = Rig::serving(|wire| {
+        wire.request();
+        assert_eq!(wire.rest(), b"", "the dyno is let go");
+    });
+    let mut client = rig.client();
+    client.send(get("/"));
+    client.finish();
+    assert!(client.is_over());
+    assert!(rig.log().starts_with("at=warning code=H27 "));
+}
+
+#[test]
 fn h17_poorly_formatted_responses() {
     for answer in [
         "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
