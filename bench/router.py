@@ -19,6 +19,9 @@ from hythe import BENCH, Server, deployed
 
 APP = "router"
 
+# h2load's runs are of a number of requests, because it counts none of its warm-up.
+H2_REQUESTS_A_SECOND = 20_000
+
 
 class Case:
     """What is asked, how, and what we aim at: CPU per request as a multiple of nginx's."""
@@ -67,7 +70,6 @@ class Run:
         measure = self.h2load if case.h2 else self.wrk
         measure(proxy, case, host, seconds)
         self.micros = (proxy.cpu_seconds() - before) * 1e6 / self.requests
-        self.rate = self.requests / seconds
 
     def wrk(self, proxy, case, host, seconds):
         scheme, port = ("https", proxy.tls_port) if case.tls else ("http", proxy.port)
@@ -80,20 +82,21 @@ class Run:
         if bad := re.search(r"Non-2xx.*|Socket errors.*", out):
             raise SystemExit(f"{' '.join(command)}: {bad.group()}")
         self.requests = int(re.search(r"(\d+) requests in", out).group(1))
+        self.rate = self.requests / seconds
         self.p50, self.p99 = (millis(out, percent) for percent in ("50%", "99%"))
 
     def h2load(self, proxy, case, host, seconds):
         name = host.split(":")[0]
         command = [
-            "h2load", "-t1", "-c16", "-m12", f"-D{seconds}", "--warm-up-time=1",
+            "h2load", "-t1", "-c16", "-m12", f"-n{H2_REQUESTS_A_SECOND * seconds}",
             f"--connect-to=127.0.0.1:{proxy.tls_port}", f"https://{name}:{proxy.tls_port}{case.path}",
         ]
         out = run(command)
         done = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", out)
         if "Application protocol: h2" not in out or done.group(2) != "0":
             raise SystemExit(f"{' '.join(command)}: {out}")
-        # h2load counts from the end of its warm-up on, the kernel from its begin.
-        self.requests = int(done.group(1)) * (seconds + 1) / seconds
+        self.requests = int(done.group(1))
+        self.rate = float(re.search(r"finished in .*, ([\d.]+) req/s", out).group(1))
         self.p50 = self.p99 = None
 
 
@@ -145,7 +148,8 @@ def table(proxies, host, options):
 
 def idle_memory(proxy, host, count, tls):
     """KiB of memory for each connection that has asked once and waits."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 1024, max(count + 1024, 65536)))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(count + 1024, most), most))
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     port = proxy.tls_port if tls else proxy.port
@@ -167,11 +171,10 @@ def idle_memory(proxy, host, count, tls):
     return grown * 1024 / count
 
 
-def memory(proxies, host, options):
-    print(f"\n| memory | {' | '.join(proxy.name for proxy in proxies)} | aim |")
+def idle(proxies, host, options):
+    """Before any load, which would leave freed memory behind for the idle connections to use."""
+    print(f"| memory | {' | '.join(proxy.name for proxy in proxies)} | aim |")
     print("|---|" + "---|" * (len(proxies) + 1))
-    after = " | ".join(f"{proxy.pss_mib():.0f}" for proxy in proxies)
-    print(f"| MiB after the load (PSS) | {after} | |")
     for tls in (False, True):
         each = [f"{idle_memory(proxy, host, options.idle, tls):.1f}" for proxy in proxies]
         kind = "TLS connection" if tls else "connection"
@@ -196,9 +199,12 @@ def main():
         nginx = peers.nginx(server.dir, dyno, host.split(":")[0], tls)
         with nginx, peers.haproxy(server.dir, dyno, tls) as haproxy:
             proxies = [Hythe(server), nginx, haproxy]
-            table(proxies, host, options)
             if not options.only:
-                memory(proxies, host, options)
+                idle(proxies, host, options)
+                print()
+            table(proxies, host, options)
+            after = ", ".join(f"{proxy.name} {proxy.pss_mib():.0f}" for proxy in proxies)
+            print(f"\nMiB after the load (PSS): {after}")
             if options.alone:
                 alone(server, dyno, nginx, options)
         threads = figures.thread_cpu_seconds(server.pid)
