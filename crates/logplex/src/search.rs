@@ -132,6 +132,8 @@ pub(crate) struct Field {
     pub segments: Option<Segments>,
     /// Older lines are not shown.
     pub oldest: Timestamp,
+    /// A reader that takes nothing for so long has its search ended: others wait for its place.
+    pub patience: Duration,
 }
 
 /// Begins a search, once there is a place for it.
@@ -174,6 +176,7 @@ struct Hunt {
     ready: Vec<Hit>,
     /// Where the next search goes on, once this one has stopped.
     next: Option<u64>,
+    patience: Duration,
     parts: mpsc::Sender<Part>,
 }
 
@@ -188,6 +191,7 @@ impl Hunt {
             left: search.lines.min(MAX_FOUND),
             ready: Vec::new(),
             next: None,
+            patience: field.patience,
             search,
             parts,
         }
@@ -290,8 +294,14 @@ impl Hunt {
         if self.ready.is_empty() {
             return ControlFlow::Continue(());
         }
-        // Fails when the reader has gone; then nobody wants the rest.
-        match self.parts.blocking_send(Part::Hits(std::mem::take(&mut self.ready))) {
+        let hits = Part::Hits(std::mem::take(&mut self.ready));
+        self.send(hits)
+    }
+
+    /// Fails when the reader has gone, or takes nothing; then nobody wants the rest.
+    fn send(&self, part: Part) -> ControlFlow<()> {
+        let sent = self.parts.send_timeout(part, self.patience);
+        match tokio::runtime::Handle::current().block_on(sent) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
@@ -299,7 +309,7 @@ impl Hunt {
 
     fn finish(mut self, end: End) {
         if self.hand_over().is_continue() {
-            let _gone = self.parts.blocking_send(Part::End(end));
+            let _gone = self.send(Part::End(end));
         }
     }
 }

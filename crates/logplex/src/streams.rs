@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use model::log::{Altered, Source};
 use model::{AppId, DrainId, LogEntry, Timestamp};
@@ -25,6 +26,9 @@ const MAX_GONE: usize = 1024;
 
 /// Searches at once; others wait.
 const SEARCHES: usize = 2;
+
+/// A reader of a search must take something within this time.
+const READER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The streams of all apps.
 pub(crate) struct Streams {
@@ -156,6 +160,7 @@ impl Streams {
             disk: self.disk.clone(),
             segments: self.segments(app),
             oldest: oldest(&self.config),
+            patience: READER_PATIENCE,
         };
         search::begin(field, search, self.searches.clone())
     }

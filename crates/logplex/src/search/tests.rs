@@ -142,6 +142,34 @@ async fn a_search_is_bounded_by_time_and_number() {
     assert_eq!(room.find(after).await, Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn a_reader_that_takes_nothing_gives_its_place_to_others() {
+    let record = |id| Arc::new(Record::note(id, Timestamp::from_micros(1), "line"));
+    let field = || Field {
+        recent: (1..5000).rev().map(record).collect(),
+        before: 0,
+        disk: Arc::new(Disk::new(&Config::default()).0),
+        segments: None,
+        oldest: Timestamp::from_micros(0),
+        patience: Duration::from_millis(50),
+    };
+    let places = Arc::new(Semaphore::new(1));
+    let search = Search { lines: MAX_FOUND, ..Search::default() };
+    let mut lazy = begin(field(), search.clone(), places.clone());
+    let mut eager = begin(field(), search, places);
+    let mut found = 0;
+    while let Some(Part::Hits(hits)) = eager.next().await {
+        found += hits.len();
+    }
+    assert_eq!(found, 4999);
+    // What it had room for is still there; the end is not.
+    let mut parts = 0;
+    while let Some(Part::Hits(_)) = lazy.next().await {
+        parts += 1;
+    }
+    assert_eq!((parts, lazy.next().await), (MAX_WAITING, None));
+}
+
 fn words() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec!["a", "b", "ab", "é", "a-b", "1.2", "B", "=", "_a"]);
     prop::collection::vec(word, 0..6).prop_map(|words| words.join(" "))
