@@ -24,7 +24,7 @@ pub(crate) struct Ready {
 pub(crate) async fn run(job: &Job) -> Result<Ready, Failure> {
     check_disk(&job.house)?;
     let (control, build) = (job.control(), &job.build);
-    let config = control::config::of_app(control, build.app).await;
+    let config = control::config::of_build(control, build.app).await;
     let config = config.map_err(Failure::internal("reading the config vars"))?;
     let packs = choose(&build.buildpacks, &config)?;
     let made = job.place.create(&config, &packs.lines());

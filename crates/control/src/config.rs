@@ -41,14 +41,6 @@ pub async fn of_build(control: &Control, app: AppId) -> Result<ConfigVars> {
         .await
 }
 
-/// Config vars for the platform itself.
-///
-/// # Errors
-/// When the app is not found or the database fails.
-pub async fn of_app(control: &Control, app: AppId) -> Result<ConfigVars> {
-    control.read(move |db| of(db, app)).await
-}
-
 /// Sets (`Some`) and removes (`None`) config vars, in the order given, all or nothing. It makes a
 /// release, also when nothing differs after it; an empty change makes none.
 ///
