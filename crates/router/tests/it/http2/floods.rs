@@ -19,7 +19,8 @@ fn ok(wire: &mut Wire) {
 }
 
 fn serving() -> Secure {
-    Secure::serving(Tls::Sniffed, Setup::default(), ok)
+    let timeouts = Timeouts { connect: PATIENCE, first_byte: PATIENCE, ..rig::timeouts() };
+    Secure::serving(Tls::Sniffed, Setup { timeouts, ..Setup::default() }, ok)
 }
 
 /// Sends `flood` again and again until the router hangs up. Tells its last word (none, if the

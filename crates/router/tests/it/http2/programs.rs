@@ -2,14 +2,16 @@
 
 use std::process::Command;
 
-use router::Tls;
+use router::{Timeouts, Tls};
 
-use crate::rig::{HOST, Setup, field};
+use crate::rig::{self, HOST, PATIENCE, Setup, field};
 use crate::secure::Secure;
 
 /// A dyno that answers with the body it got, after an early hint if that is wished for.
 fn serving() -> Secure {
-    Secure::serving(Tls::Sniffed, Setup { threads: 2, ..Setup::default() }, |wire| {
+    let timeouts = Timeouts { connect: PATIENCE, first_byte: PATIENCE, ..rig::timeouts() };
+    let setup = Setup { threads: 2, timeouts, ..Setup::default() };
+    Secure::serving(Tls::Sniffed, setup, |wire| {
         while let Some((head, body)) = wire.request() {
             if field(&head, "x-wish") == Some("hints") {
                 wire.send("HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n");
