@@ -117,6 +117,8 @@ enum Order {
 }
 
 async fn serve(mut settings: Settings, start: Start) -> anyhow::Result<()> {
+    // From here on the signal does not end the process, however early it comes.
+    let upgrade = signal(SignalKind::user_defined2()).context("listen for SIGUSR2")?;
     let reserved = ports::reserve(&mut settings.listen)?;
     let (sink, lines, lost) = LogSink::channel(LOG_BATCHES);
     let logs = start_logs(&settings, lines, lost)?;
@@ -130,7 +132,7 @@ async fn serve(mut settings: Settings, start: Start) -> anyhow::Result<()> {
     if let Some(before) = start.before {
         before.relieve(sink.clone())?;
     }
-    let order = wait_for_order(&foundation.control).await?;
+    let order = wait_for_order(&foundation.control, upgrade).await?;
     let (all_ended, left) = match order {
         Order::Stop => (house.wind_down(foundation.settings.stop_dynos).await, None),
         Order::HandOver(successor) => {
@@ -496,10 +498,9 @@ fn announce(foundation: &Foundation, router: &Running) {
 }
 
 /// Waits for the order to stop, or to let a new server take over.
-async fn wait_for_order(control: &Control) -> anyhow::Result<Order> {
+async fn wait_for_order(control: &Control, mut upgrade: Signal) -> anyhow::Result<Order> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut upgrade = signal(SignalKind::user_defined2()).context("listen for SIGUSR2")?;
     loop {
         // Any arm, dropped, has lost nothing: signals are counted from the calls above on. A
         // successor that is dropped hears of it by the end of its socket, and ends.

@@ -48,6 +48,18 @@ fn requests_reach_the_dyno_with_herokus_headers() {
         let line = lines.lines().find(|line| line.contains(request_id));
         line.map(str::to_owned).ok_or(lines)
     });
+
+    // The router's features are switched while it runs.
+    let _on = person.heroku(&["features:enable", "http-session-affinity", "-a", "demo"]);
+    let _on = person.heroku(&["labs:enable", "http-disable-keepalive-to-dyno", "-a", "demo"]);
+    wait::until("the features", PATIENCE, || {
+        let answer = ask(server.address(), "GET", "demo.localhost", "/headers", &[], b"");
+        let answer = answer.map_err(|error| error.to_string())?;
+        let cookie = answer.header("set-cookie").unwrap_or_default();
+        let sticky = cookie.starts_with("heroku-session-affinity=");
+        let closes = answer.body.contains(r#""connection":"close""#);
+        if sticky && closes { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
 }
 
 #[test]
