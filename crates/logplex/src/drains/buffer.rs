@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 
 use crate::record::Record;
 
+/// What a frame has beside its text, about.
+const HEADER: usize = 80;
+
 /// How much may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -141,8 +144,8 @@ impl Buffer {
         self.state().lose(Loss { count, since: last.at, last_id: last.id });
     }
 
-    /// The oldest lines, at least one if there is any; a loss that was not said yet comes first, as
-    /// a line.
+    /// The oldest lines, at least one if there is any, about so many bytes of frames; a loss that was
+    /// not said yet comes first, as a line.
     pub fn take(&self, max_lines: usize, max_bytes: usize) -> Vec<Arc<Record>> {
         let mut state = self.state();
         let mut taken = Vec::new();
@@ -152,7 +155,7 @@ impl Buffer {
         taken.extend(state.loss.take().map(|loss| Arc::new(notice(loss))));
         let mut bytes = 0;
         while let Some(next) = state.waiting.front() {
-            bytes += next.bytes();
+            bytes += next.text.len() + HEADER;
             if taken.len() >= max_lines.max(2) || (bytes > max_bytes && !taken.is_empty()) {
                 break;
             }

@@ -27,6 +27,9 @@ const BATCH: usize = 102_400;
 /// Lines in one request.
 const BATCH_LINES: usize = 1_024;
 
+/// So many lines are worth a request at once.
+const ENOUGH: usize = 256;
+
 /// A batch is tried at least so often.
 const LEAST_TRIES: u32 = 3;
 
@@ -84,7 +87,7 @@ impl Courier<'_> {
     async fn work(&mut self) {
         while self.has_something().await {
             let quit = &self.outlet.quit;
-            if !quit.is_asked() {
+            if !quit.is_asked() && self.outlet.buffer.len() < ENOUGH {
                 // One request for what comes within a moment.
                 quit.pause(self.outlet.house.config.timing.gather).await;
             }
