@@ -37,7 +37,8 @@ async fn build_one(control: &Control, build: Build, release: &Notify) {
         say(" !     Push failed\n");
         return builds::fail(control, build.id).await.expect("a database");
     }
-    let image = builds::source_path(control, build.source.stored().expect("stored")).expect("a name");
+    let image =
+        builds::source_path(control, build.source.stored().expect("stored")).expect("a name");
     let slug = NewSlug {
         image: store_image(control, &image).await.expect("stored"),
         commit: build.source_version.clone(),
@@ -52,7 +53,8 @@ async fn build_one(control: &Control, build: Build, release: &Notify) {
 
 /// Names of everything in the source archive, sorted.
 fn names(control: &Control, build: &Build) -> Vec<String> {
-    let path = builds::source_path(control, build.source.stored().expect("stored")).expect("a name");
+    let path =
+        builds::source_path(control, build.source.stored().expect("stored")).expect("a name");
     let file = std::fs::File::open(path).expect("stored");
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
     let mut names = Vec::new();
