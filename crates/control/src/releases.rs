@@ -275,9 +275,7 @@ fn check_eligible(release: &Release) -> Result<()> {
     let why = match release.status {
         ReleaseStatus::Pending => "its release command is still running",
         ReleaseStatus::Failed => "its release command failed",
-        ReleaseStatus::Succeeded if release.slug.is_some() => {
-            "its slug is too old and was removed"
-        }
+        ReleaseStatus::Succeeded if release.slug.is_some() => "its slug is too old and was removed",
         ReleaseStatus::Succeeded => "it has no slug",
     };
     Err(Error::Invalid(format!("Cannot roll back to v{}: {why}.", release.version)))

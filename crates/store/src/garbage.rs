@@ -108,7 +108,12 @@ pub fn delete_old(tx: &mut Tx<'_>, before: Timestamp) -> Result<Vec<DynoId>> {
 ///
 /// # Errors
 /// When the database fails.
-pub fn remove_slugs(tx: &mut Tx<'_>, keep: u32, before: Timestamp, now: Timestamp) -> Result<usize> {
+pub fn remove_slugs(
+    tx: &mut Tx<'_>,
+    keep: u32,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<usize> {
     // A release that waits for its command counts: it is about to be the newest.
     tx.run(
         "UPDATE slugs SET removed_at = ?3

@@ -31,11 +31,8 @@ const OF_ACCOUNT: [(&str, &str); 13] = [
 ];
 
 /// The same below `/apps/{app}`.
-const OF_APP: [(&str, &str); 3] = [
-    ("addon-attachments", "add_on attachment"),
-    ("addons", "add_on"),
-    ("webhooks", "webhook"),
-];
+const OF_APP: [(&str, &str); 3] =
+    [("addon-attachments", "add_on attachment"), ("addons", "add_on"), ("webhooks", "webhook")];
 
 /// Routes of all that is absent.
 pub fn routes() -> Router<ApiState> {

@@ -1,3 +1,5 @@
+//! Drains: who may add one, where it may lead, and what is refused.
+
 use super::*;
 use crate::testing::Lab;
 

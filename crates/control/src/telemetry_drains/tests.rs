@@ -1,3 +1,5 @@
+//! Telemetry drains: what may be added and changed, and what is refused.
+
 use super::*;
 use crate::testing::Lab;
 

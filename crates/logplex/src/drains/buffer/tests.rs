@@ -1,3 +1,5 @@
+//! The buffer of a drain against a simple model, under random operations.
+
 use std::collections::VecDeque;
 
 use proptest::prelude::*;

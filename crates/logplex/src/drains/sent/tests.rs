@@ -1,3 +1,5 @@
+//! What counts as delivered, and what as lost.
+
 use model::Timestamp;
 use proptest::prelude::*;
 
