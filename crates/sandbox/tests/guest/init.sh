@@ -32,7 +32,7 @@ status=0
 for runtime in it runc; do
     echo "GUEST-BEGINS $runtime"
     # shellcheck disable=SC2046 # one argument each
-    /$runtime --test-threads 2 $(cat /etc/tests-$runtime) || status=$?
+    /$runtime $(cat /etc/tests-$runtime) || status=$?
 done
 echo "GUEST-DONE $status"
 busybox poweroff -f
