@@ -61,6 +61,13 @@ fn requests_are_herokus() {
     }
 }
 
+/// More lines than a buffer holds, faster than one small batch after the other would go.
+#[test]
+fn a_good_receiver_keeps_up() {
+    let (received, reported, _) = under(Http::Good, 600);
+    assert!(received > 30_000 && reported == 0, "{received} received, {reported} reported");
+}
+
 #[test]
 fn a_503_to_each_third_request_loses_nothing_and_keeps_the_frames_id() {
     let (_, reported, receiver) = under(Http::EachNth(3, 503), 200);
