@@ -168,6 +168,6 @@ class Docker:
         if self.daemon and self.daemon.poll() is None:
             self.daemon.terminate()
             self.daemon.wait(WAIT_SECONDS)
-        spaces = self.directory / "exec/netns/default"
-        if spaces.exists():
-            subprocess.run(["umount", spaces], check=False, capture_output=True)
+        # The daemon's mounts, of which this process may have a copy.
+        for place in ("exec/netns/default", "data"):
+            subprocess.run(["umount", "-l", self.directory / place], check=False, capture_output=True)
