@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use testkit::{Person, Server, wait};
@@ -23,7 +23,7 @@ struct Hook {
 fn receiver() -> (u16, Receiver<Hook>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
-    let (sender, hooks) = channel();
+    let (sender, hooks) = sync_channel(16);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             if let Some(hook) = take(stream)
@@ -115,14 +115,11 @@ fn visit(server: &Server, path: &str) {
     testkit::http::get(server.address(), "demo.localhost", path).expect("an answer");
 }
 
-#[test]
-fn matches_are_told_by_webhook_and_by_mail() {
-    let directory = tempfile::tempdir().expect("writable");
-    let mailbox = directory.path().join("mails");
-    let mail = MailServer::start(&mailbox);
+/// A server that sends its mail to `port` and whose webhooks may go inside, with `demo` on it.
+fn deployed(port: u16) -> (Server, Person) {
     let settings = format!(
-        "[mail]\nhost = '127.0.0.1'\nport = {}\nsecurity = 'none'\n[drains]\nnetworks = ['127.0.0.0/8']\n",
-        mail.port
+        "[mail]\nhost = '127.0.0.1'\nport = {port}\nsecurity = 'none'\n\
+         [drains]\nnetworks = ['127.0.0.0/8']\n"
     );
     let server = Server::start_with(binary(), &settings);
     let person = server.person();
@@ -135,6 +132,15 @@ fn matches_are_told_by_webhook_and_by_mail() {
     let _created = person.heroku(&["create", "demo"]);
     let _transcript = small_app::push(&server, &person, &dir);
     small_app::answer(&server);
+    (server, person)
+}
+
+#[test]
+fn matches_are_told_by_webhook_and_by_mail() {
+    let directory = tempfile::tempdir().expect("writable");
+    let mailbox = directory.path().join("mails");
+    let mail = MailServer::start(&mailbox);
+    let (server, person) = deployed(mail.port);
 
     let (port, hooks) = receiver();
     let url = format!("http://127.0.0.1:{port}/hook");
