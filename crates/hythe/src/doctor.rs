@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use sandbox::checks::Check;
 
+use crate::settings::Settings;
 use crate::{certificates, programs, settings};
 
 /// Below this a server cannot work; builds alone write more.
@@ -17,6 +18,9 @@ pub struct Flags {
     /// The server's data directory [default: /var/lib/hythe]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Settings file of the server [default: hythe.toml in the data directory]
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
     /// Address and port the server is to listen on; checked if no server of this data directory runs
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
@@ -26,7 +30,9 @@ pub struct Flags {
 pub fn run(flags: &Flags) -> ExitCode {
     let data_dir = settings::data_dir(flags.data_dir.clone());
     let data_dir = data_dir.unwrap_or_else(|_| PathBuf::from("/var/lib/hythe"));
-    let mut checks = sandbox::checks::all(&programs::runtime());
+    let (runtime, settings) = configured(flags);
+    let mut checks = sandbox::checks::all(&runtime);
+    checks.extend(settings);
     checks.push(git());
     checks.push(packer());
     checks.push(disk(&data_dir));
@@ -39,6 +45,24 @@ pub fn run(flags: &Flags) -> ExitCode {
         say(check);
     }
     if checks.iter().all(|check| check.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The OCI runtime that the settings name. With settings that the server would refuse it is the
+/// default one, beside what is wrong with them.
+fn configured(flags: &Flags) -> (PathBuf, Option<Check>) {
+    let given = settings::Flags {
+        data_dir: flags.data_dir.clone(),
+        settings: flags.settings.clone(),
+        ..settings::Flags::default()
+    };
+    match Settings::read(given) {
+        Ok(settings) => (settings.runtime, None),
+        Err(error) => {
+            let mend = "correct the settings file; until then the server does not start".into();
+            let found = format!("{error:#}");
+            (programs::runtime(), Some(Check { name: "settings".into(), ok: false, found, mend }))
+        }
+    }
 }
 
 fn git() -> Check {

@@ -39,7 +39,7 @@ pub fn all(runtime: &Path) -> Vec<Check> {
     vec![
         check("root rights", root(), "run the server as root"),
         check("kernel", kernel(), "use Linux 5.12 or later"),
-        check("OCI runtime", version_of(runtime), "apt-get install crun"),
+        check("OCI runtime", version_of(runtime), &install(runtime)),
         check("namespaces", namespaces(), "set sysctl user.max_user_namespaces above 0"),
         check("control groups", control_groups(), "boot with the cpu, memory and pids controllers"),
         check("file systems", file_systems(), "install the kernel's overlay, squashfs and ext4"),
@@ -86,6 +86,12 @@ fn version(release: &str) -> Option<(u32, u32)> {
 fn version_of(runtime: &Path) -> Result<Found> {
     let text = program::output(program::command(runtime).arg("--version"), "")?;
     Ok(Found::Enough(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+/// How to get a runtime that is not there.
+fn install(runtime: &Path) -> String {
+    let name = runtime.file_name().unwrap_or_default().to_string_lossy();
+    format!("apt-get install {name}, or name another one as runtime in hythe.toml")
 }
 
 fn namespaces() -> Result<Found> {
@@ -210,5 +216,6 @@ mod tests {
         let runtime = checks.iter().find(|check| check.name == "OCI runtime").unwrap();
         assert!(!runtime.ok);
         assert!(runtime.found.contains("No such file"), "{}", runtime.found);
+        assert!(runtime.mend.contains("install runtime"), "{}", runtime.mend);
     }
 }

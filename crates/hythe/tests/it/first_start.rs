@@ -53,3 +53,21 @@ fn the_doctor_finds_this_machine_fit() {
         assert!(text.to_lowercase().contains(subject), "nothing on {subject}:\n{text}");
     }
 }
+
+#[test]
+fn the_doctor_looks_for_the_runtime_that_the_settings_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let doctor = |settings: &str| {
+        std::fs::write(dir.path().join("hythe.toml"), settings).expect("written");
+        let mut doctor = Command::new(binary());
+        let output = doctor.args(["doctor", "--data-dir"]).arg(dir.path()).output();
+        let output = output.expect("the doctor");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let text = doctor("runtime = \"/nonexistent/oci\"\n");
+    assert!(text.contains("LACK  OCI runtime"), "{text}");
+    assert!(text.contains("apt-get install oci,"), "{text}");
+    let text = doctor("runtimes = \"crun\"\n");
+    assert!(text.contains("LACK  settings") && text.contains("runtimes"), "{text}");
+}
