@@ -25,7 +25,9 @@ fn a_shell_has_the_clients_size_survives_ctrl_c_and_gives_its_exit_status() {
     terminal.expect("Procfile+package.json+server.js+");
     terminal.expect("\u{1b}[31mred\u{1b}[0m");
 
-    terminal.press("echo go$((1)); sleep 600\r");
+    // What is to be interrupted says so itself: the shell's own word could come before the program
+    // has the terminal.
+    terminal.press("sh -c 'echo go$((1)); exec sleep 600'\r");
     terminal.expect("go1");
     terminal.press("\u{3}");
     terminal.press("echo status=$?\r");
