@@ -1,7 +1,7 @@
 //! The thread that keeps lines on disk, so that they outlive the server.
 //!
 //! The intake never waits for it: what does not fit in its queue is not written, and the file says
-//! so at that place.
+//! so at that place, which a jump of the ids shows.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -91,6 +91,8 @@ pub(crate) struct Writer {
     sealer: Sealer,
     retention: Retention,
     gone: HashSet<AppId>,
+    /// The newest line of each app that this run of the server has written.
+    newest: HashMap<AppId, u64>,
     /// Apps whose lines cannot be written now.
     failing: HashSet<AppId>,
     /// When an app was last told of something.
@@ -122,6 +124,7 @@ impl Disk {
             retention: Retention::new(&directory, config),
             directory: directory.clone(),
             gone: HashSet::new(),
+            newest: HashMap::new(),
             failing: HashSet::new(),
             said: HashMap::new(),
             tell: Box::new(|_, _| {}),
@@ -159,7 +162,7 @@ impl Disk {
         };
         if let Some(Order::Keep(batch)) = unsent {
             self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            batch.iter().for_each(|(app, records)| self.shared.miss(*app, records.len()));
+            batch.iter().for_each(|(app, records)| self.shared.miss(*app, records));
         }
     }
 
@@ -221,20 +224,26 @@ impl Disk {
 }
 
 impl Shared {
-    fn miss(&self, app: AppId, lines: usize) {
-        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
-        *missed.entry(app).or_default() += lines as u64;
-        self.kept().entry(app).or_default().unkept += lines as u64;
+    /// A line that says that others are lost counts as those.
+    fn miss(&self, app: AppId, records: &[Arc<Record>]) {
+        let lines = records.iter().map(|record| record.lost.max(1)).sum();
+        self.miss_again(app, lines);
+        self.kept().entry(app).or_default().unkept += lines;
     }
 
     fn take_missed(&self, app: AppId) -> Option<u64> {
-        self.missed.lock().unwrap_or_else(PoisonError::into_inner).remove(&app)
+        self.missed().remove(&app)
     }
 
     /// Lines that could not be said to be missing are missing still.
     fn miss_again(&self, app: AppId, lines: u64) {
-        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
-        *missed.entry(app).or_default() += lines;
+        if lines > 0 {
+            *self.missed().entry(app).or_default() += lines;
+        }
+    }
+
+    fn missed(&self) -> MutexGuard<'_, HashMap<AppId, u64>> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn forgotten(&self) -> MutexGuard<'_, Vec<AppId>> {
@@ -285,6 +294,7 @@ impl Writer {
             }
         }
         self.delete_forgotten();
+        self.note_missed();
     }
 
     /// What comes within a time, or until somebody wants it written. Nobody wakes the thread for
@@ -305,7 +315,11 @@ impl Writer {
 
     fn carry_out(&mut self, round: Round) {
         self.delete_forgotten();
-        round.apps.iter().for_each(|(app, records)| self.write(*app, records));
+        for (app, mut records) in round.apps {
+            // Whoever says something in a stream hands it over beside the intake.
+            records.sort_by_key(|record| record.id);
+            self.write(app, &records);
+        }
         self.shared.waiting_bytes.fetch_sub(round.bytes, Ordering::Relaxed);
         // A reader that has gone needs no answer.
         for done in round.flushed {
@@ -313,18 +327,21 @@ impl Writer {
         }
     }
 
-    /// Appends an app's lines, behind a note of those that were missed.
+    /// Appends an app's lines, and where some are missing between them a note of those that were
+    /// missed. When none are, the missed ones are newer than all of these.
     fn write(&mut self, app: AppId, records: &[Arc<Record>]) {
-        let Some(first) = records.first().filter(|_| !self.gone.contains(&app)) else { return };
-        let missed = self.shared.take_missed(app);
-        let note = missed.map(|lost| {
-            let text = format!("{lost} messages before this one were not kept on disk.");
-            Record { lost, ..Record::note(first.id.saturating_sub(1), first.at, text) }
-        });
-        let all = note.iter().chain(records.iter().map(AsRef::as_ref));
+        let Some(last) = records.last().filter(|_| !self.gone.contains(&app)) else { return };
+        let gap = self.gap(app, records);
+        let missed = gap.and_then(|_| self.shared.take_missed(app));
+        let (before, behind) = records.split_at(gap.unwrap_or(records.len()));
+        let note = missed.zip(behind.first());
+        let note = note.map(|(lost, next)| unkept(lost, next.id.saturating_sub(1), next.at));
+        let all = before.iter().map(AsRef::as_ref).chain(&note);
+        let all = all.chain(behind.iter().map(AsRef::as_ref));
         let written = Segments::new(&self.directory, app).append(all, &mut self.sealer);
         match written {
             Ok(sealed) => {
+                self.newest.insert(app, last.id);
                 self.succeeded(app, missed);
                 if sealed {
                     self.make_room(app);
@@ -332,7 +349,27 @@ impl Writer {
             }
             Err(error) => {
                 self.shared.miss_again(app, missed.unwrap_or(0));
-                self.failed(app, records.len(), &error);
+                self.failed(app, records, &error);
+            }
+        }
+    }
+
+    /// The first line before which one is missing. Within one run of the server, ids have no jumps.
+    fn gap(&self, app: AppId, records: &[Arc<Record>]) -> Option<usize> {
+        let Some(newest) = self.newest.get(&app) else { return Some(0) };
+        let mut before = *newest;
+        records.iter().position(|record| record.id > std::mem::replace(&mut before, record.id) + 1)
+    }
+
+    /// Nothing comes any more: lines that are still missing would be behind all others.
+    fn note_missed(&mut self) {
+        let missed = std::mem::take(&mut *self.shared.missed());
+        for (app, lost) in missed {
+            let Some(newest) = self.newest.get(&app) else { continue };
+            let note = unkept(lost, newest + 1, Timestamp::now());
+            let segments = Segments::new(&self.directory, app);
+            if let Err(error) = segments.append(std::iter::once(&note), &mut self.sealer) {
+                tracing::error!(%app, %error, lost, "cannot note the log lines that were not kept");
             }
         }
     }
@@ -344,14 +381,14 @@ impl Writer {
             let lost = missed.unwrap_or(0);
             let text = format!("Log lines are kept on disk again; {lost} are in memory only.");
             (self.tell)(app, text);
-        } else if let Some(lost) = missed {
+        } else if let Some(lost) = missed.or_else(|| self.shared.missed().get(&app).copied()) {
             self.say(app, format!("The disk is too slow: {lost} log lines are in memory only."));
         }
     }
 
     /// Says once that an app's lines cannot be kept.
-    fn failed(&mut self, app: AppId, lines: usize, error: &io::Error) {
-        self.shared.miss(app, lines);
+    fn failed(&mut self, app: AppId, records: &[Arc<Record>], error: &io::Error) {
+        self.shared.miss(app, records);
         // Bounded: when so many fail, it is the disk and not an app.
         if self.failing.len() < 10_000 && self.failing.insert(app) {
             tracing::error!(%app, %error, "cannot keep log lines on disk; they are kept in memory");
@@ -412,7 +449,9 @@ impl Writer {
                 self.gone.clear();
             }
             self.gone.insert(app);
+            self.newest.remove(&app);
             self.shared.kept().remove(&app);
+            self.shared.missed().remove(&app);
             let deleted = Segments::new(&self.directory, app).delete();
             if let Err(error) = deleted.and_then(|()| self.retention.measure(app)) {
                 tracing::error!(%app, %error, "cannot delete the log lines of an app that is gone");
@@ -434,6 +473,12 @@ impl Round {
             Order::Flush(done) => self.flushed.push(done),
         }
     }
+}
+
+/// Says in the file that lines are not there.
+fn unkept(lost: u64, id: u64, at: Timestamp) -> Record {
+    let text = format!("{lost} messages before this one were not kept on disk.");
+    Record { lost, ..Record::note(id, at, text) }
 }
 
 fn batch_bytes(batch: &Batch) -> usize {

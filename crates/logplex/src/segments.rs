@@ -124,7 +124,8 @@ impl Segments {
         Ok(last.max(sealed))
     }
 
-    /// Appends lines. Answers whether they filled a block.
+    /// Appends lines. Answers whether they filled a block. When only the block cannot be made, the
+    /// lines are kept all the same, and the next ones try again.
     pub fn append<'a>(
         &self,
         records: impl Iterator<Item = &'a Record>,
@@ -135,8 +136,12 @@ impl Segments {
         if length < sealer.journal_bytes {
             return Ok(false);
         }
-        self.seal(sealer)?;
-        Ok(true)
+        let sealed = self.seal(sealer);
+        if let Err(error) = &sealed {
+            let path = self.directory.display();
+            tracing::warn!(%path, %error, "cannot make a block of a log journal");
+        }
+        Ok(sealed.is_ok())
     }
 
     /// Deletes everything.

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use model::Timestamp;
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -109,4 +110,156 @@ fn what_is_cut_is_told_once_a_minute_and_shown() {
     let said = said.lock().expect("whole");
     assert_eq!(said.len(), 1);
     assert!(said[0].1.ends_with("before their time: this app's logs have reached their limit."));
+}
+
+/// What happens to a store of two apps.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// So many lines come, one by one.
+    Keep {
+        app: usize,
+        lines: u64,
+    },
+    /// What waits is written, or is not.
+    Write,
+    /// From now on nothing can be written.
+    Break,
+    Mend,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..2_usize, 1..700_u64).prop_map(|(app, lines)| Step::Keep { app, lines }),
+        3 => Just(Step::Write),
+        1 => Just(Step::Break),
+        1 => Just(Step::Mend),
+    ]
+}
+
+/// Two apps whose lines are counted.
+struct Store {
+    parent: TempDir,
+    disk: Disk,
+    writer: Writer,
+    apps: [AppId; 2],
+    sent: [u64; 2],
+}
+
+impl Store {
+    fn new() -> Self {
+        let parent = TempDir::new().expect("writable");
+        let small = crate::DiskConfig { bytes_per_block: 4000, ..Default::default() };
+        let config = Config { disk: small, ..Config::default() };
+        let (disk, writer, _) = writer(parent.path().join("logs"), config);
+        let apps = [AppId::random(), AppId::random()];
+        let mut store = Self { parent, disk, writer, apps, sent: [0; 2] };
+        store.keep(0, 1);
+        store.keep(1, 1);
+        store.write();
+        store
+    }
+
+    fn keep(&mut self, app: usize, lines: u64) {
+        for _ in 0..lines {
+            self.sent[app] += 1;
+            self.disk.keep(vec![(self.apps[app], vec![record(self.sent[app])])]);
+        }
+    }
+
+    fn write(&mut self) {
+        while let Ok(first) = self.writer.queue.try_recv() {
+            let round = self.writer.gather(first, Duration::ZERO);
+            self.writer.carry_out(round);
+        }
+    }
+
+    /// Puts a file where the directory is, or takes it away.
+    fn set_broken(&self, is_broken: bool) {
+        let (directory, aside) =
+            (self.parent.path().join("logs"), self.parent.path().join("aside"));
+        if is_broken && !aside.exists() {
+            std::fs::rename(&directory, &aside).expect("movable");
+            std::fs::write(&directory, "").expect("writable");
+        } else if !is_broken && aside.exists() {
+            std::fs::remove_file(&directory).expect("there");
+            std::fs::rename(&aside, &directory).expect("movable");
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Keep { app, lines } => self.keep(app, lines),
+            Step::Write => self.write(),
+            Step::Break => self.set_broken(true),
+            Step::Mend => self.set_broken(false),
+        }
+    }
+
+    /// The ids of an app's lines, and how many lines its notes say are missing.
+    fn found(&self, app: usize) -> (Vec<u64>, u64) {
+        let (mut ids, mut missing) = (Vec::new(), 0);
+        let segments = Segments::new(&self.parent.path().join("logs"), self.apps[app]);
+        let walked = segments.newest_first(
+            u64::MAX,
+            |_| Want::Read,
+            |block, rows| {
+                for row in rows.rev() {
+                    match block.lost(row) {
+                        0 => ids.push(block.ids[row]),
+                        lost => missing += lost,
+                    }
+                }
+                ControlFlow::Continue(())
+            },
+        );
+        assert_eq!(walked.expect("readable").damaged, 0);
+        ids.reverse();
+        (ids, missing)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn lines_sent_are_lines_kept_and_lines_said_to_be_missing(
+        steps in prop::collection::vec(step(), 1..24),
+    ) {
+        let mut store = Store::new();
+        steps.into_iter().for_each(|step| store.step(step));
+        store.set_broken(false);
+        store.write();
+        store.writer.note_missed();
+        for app in 0..2 {
+            let (ids, missing) = store.found(app);
+            prop_assert!(ids.is_sorted_by(|a, b| a < b));
+            prop_assert_eq!(ids.len() as u64 + missing, store.sent[app]);
+            prop_assert_eq!(store.disk.kept(store.apps[app]).unkept, missing);
+        }
+    }
+}
+
+#[test]
+fn lines_missed_behind_others_are_noted_between_those_that_are_kept() {
+    let mut store = Store::new();
+    // The queue has room for 1,024 of these; the last six are missed.
+    store.keep(0, 1030);
+    store.write();
+    store.keep(0, 2);
+    store.write();
+    let lines = kept(&store.parent.path().join("logs"), store.apps[0]);
+    let around: Vec<_> = lines[1024..].iter().map(|(id, text)| (*id, text.as_str())).collect();
+    let note = "6 messages before this one were not kept on disk.";
+    assert_eq!(around, [(1025, "x"), (1031, note), (1032, "x"), (1033, "x")]);
+}
+
+#[test]
+fn lines_that_come_in_a_wrong_order_are_all_kept() {
+    let mut store = Store::new();
+    let app = store.apps[0];
+    for id in [3, 2, 4] {
+        store.disk.keep(vec![(app, vec![record(id)])]);
+    }
+    store.write();
+    assert_eq!(store.found(0), (vec![1, 2, 3, 4], 0));
 }

@@ -15,7 +15,8 @@ use super::sent::{Ended, Keep, Sent};
 use crate::record::Record;
 
 /// Bytes of lines that are written at once, about. What is in one write arrives or not together.
-const CHUNK: usize = 16 << 10;
+/// What ten thousand lines a second make of one gathering fits in.
+const CHUNK: usize = 32 << 10;
 
 /// What is kept although it arrived, because it may be unread.
 const KEEP: Keep = Keep { always: 256 << 10, most: 1 << 20 };

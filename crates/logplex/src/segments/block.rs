@@ -30,7 +30,9 @@ pub(crate) struct Head {
     pub until: Timestamp,
     pub count: usize,
     processes: Vec<(Source, Arc<str>)>,
-    filter: Vec<u8>,
+    /// The head as it was read. Most of it is the filter, its end, which is not copied.
+    bytes: Vec<u8>,
+    filter_at: usize,
     raw_bytes: usize,
     body_crc: u32,
 }
@@ -73,7 +75,7 @@ pub(crate) struct Row<'a> {
 impl Head {
     /// Whether the block may hold a line with all of these words.
     pub fn may_hold(&self, words: &[u64]) -> bool {
-        words.iter().all(|&hash| words::may_hold(&self.filter, hash))
+        words.iter().all(|&hash| words::may_hold(&self.bytes[self.filter_at..], hash))
     }
 
     /// Whether a process that is wanted spoke in the block.
@@ -243,7 +245,7 @@ pub(crate) fn read_head(
     let mut bytes = vec![0; place.head_bytes];
     file.read_exact_at(&mut bytes, offset + PREFIX as u64)?;
     let whole = crc32fast::hash(&bytes) == crc;
-    Ok(whole.then(|| head(&bytes)).flatten().map(|head| (place, head)))
+    Ok(whole.then(|| head(bytes)).flatten().map(|head| (place, head)))
 }
 
 /// Reads a block. `None` when its body is damaged.
@@ -257,8 +259,8 @@ pub(crate) fn read(file: &File, place: Place, head: &Head) -> io::Result<Option<
     Ok(block(&raw, head))
 }
 
-fn head(bytes: &[u8]) -> Option<Head> {
-    let mut reader = Reader(bytes);
+fn head(bytes: Vec<u8>) -> Option<Head> {
+    let mut reader = Reader(&bytes);
     let body_crc = reader.u32()?;
     let raw_bytes = reader.size()?;
     let count = reader.size()?;
@@ -270,8 +272,20 @@ fn head(bytes: &[u8]) -> Option<Head> {
         let source = if reader.take(1)? == [1] { Source::Heroku } else { Source::App };
         processes.push((source, std::str::from_utf8(reader.bytes()?).ok()?.into()));
     }
-    let filter = reader.bytes()?.to_vec();
-    Some(Head { first_id, last_id, from, until, count, processes, filter, raw_bytes, body_crc })
+    let (filter, rest) = (reader.bytes()?, reader.0.len());
+    let filter_at = bytes.len() - rest - filter.len();
+    Some(Head {
+        first_id,
+        last_id,
+        from,
+        until,
+        count,
+        processes,
+        filter_at,
+        bytes,
+        raw_bytes,
+        body_crc,
+    })
 }
 
 fn block(raw: &[u8], head: &Head) -> Option<Block> {
