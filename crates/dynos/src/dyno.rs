@@ -362,13 +362,13 @@ impl Keeper {
         self.house.news.notify_one();
     }
 
-    /// Writes to the dyno's row. A failure is only logged: the next write says more, and the last
-    /// one is tried until it succeeds.
+    /// Writes to the dyno's row. Nobody waits for the disk: a process does not outlive the machine. A
+    /// failure is only logged: the next write says more, and the last one is tried until it succeeds.
     async fn write(
         &self,
         change: impl FnOnce(&mut store::Tx<'_>) -> store::Result<()> + Send + 'static,
     ) {
-        if let Err(error) = self.house.rooms.store.write(change).await {
+        if let Err(error) = self.house.rooms.store.note(change).await {
             let error: &dyn std::error::Error = &error;
             tracing::error!(dyno.id = %self.id(), error, "could not write the state of a dyno");
         }

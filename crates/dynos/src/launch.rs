@@ -12,8 +12,10 @@ use store::desired::Given;
 use crate::Config;
 
 pub(crate) use guest::guest;
+pub(crate) use recorded::Recorded;
 
 mod guest;
+mod recorded;
 
 /// Environment that a dyno has before config vars (Heroku, "Dynos").
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -47,6 +49,8 @@ pub(crate) struct Launch {
     pub(crate) port: u16,
     /// The command with the platform's own variables filled in, as the log shows it.
     pub(crate) shown_command: String,
+    /// Until then its program must not begin.
+    pub(crate) recorded: Recorded,
 }
 
 /// What `dyno` is to be started with. `once` is there for all kinds but the formation's.
@@ -81,6 +85,7 @@ pub(crate) fn prepare(
         terminal: wired(once.map_or(Terminal::Detached, |once| once.terminal)),
         port,
         shown_command: expand(&dyno.command, &platform),
+        recorded: Recorded::seen(),
     })
 }
 

@@ -121,6 +121,15 @@ impl Runtime {
         local::Local::open(config, cancel, tracker).map(|local| Self::Local(Box::new(local)))
     }
 
+    /// Processes are about to be started: what takes a while for all of them together begins now.
+    pub(crate) fn expect_starts(&self) {
+        match self {
+            Self::Local(local) => local.expect_starts(),
+            #[cfg(test)]
+            Self::Sim(_) => {}
+        }
+    }
+
     /// Starts a process; answers it and where it is reached.
     ///
     /// # Errors

@@ -41,6 +41,7 @@ use std::process::ExitCode;
 
 pub use self::error::{Error, chain};
 pub use self::record::ending;
+pub use self::rehearsal::rehearse;
 pub use self::steps::Step;
 pub use self::sweep::{remove_groups, sweep};
 

@@ -23,15 +23,13 @@ pub struct Rehearsal {
 impl Rehearsal {
     /// Begins the wait. Where that cannot be done, the runtime waits in its place.
     pub fn begin() -> Self {
-        let own = fs::read_to_string("/proc/self/cgroup").ok();
-        let own = own.zip(version().ok()).and_then(|(groups, version)| members(&groups, version));
         let join = |members: PathBuf| {
             sys::fork_into(move || {
-                let _ = fs::write(members, "0");
+                join(&members);
                 0
             })
         };
-        Self { child: own.and_then(|members| join(members).ok()) }
+        Self { child: own_members().and_then(|members| join(members).ok()) }
     }
 
     /// Sees the child off.
@@ -40,6 +38,22 @@ impl Rehearsal {
             let _ = waitpid(child, None);
         }
     }
+}
+
+/// The same wait on the calling thread, for a server that is about to start shims: theirs are shorter
+/// then. It joins the group that it is in.
+pub fn rehearse() {
+    own_members().into_iter().for_each(|members| join(&members));
+}
+
+/// A refusal is no failure: then whoever comes to it later waits.
+fn join(members: &Path) {
+    let _ = fs::write(members, "0");
+}
+
+fn own_members() -> Option<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    members(&groups, version().ok()?)
 }
 
 /// The list of members of a process's own group, as `/proc/self/cgroup` names it. Any hierarchy

@@ -45,7 +45,8 @@ mod pokes;
 mod readers;
 mod writer;
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ use tokio::sync::watch;
 use crate::pokes::Pokes;
 use crate::readers::Readers;
 use crate::vault::Vault;
-use crate::writer::{Priority, Writer};
+use crate::writer::{Durability, Priority, Writer};
 
 pub use engine::{Reader, Tx};
 pub use error::{Error, Result};
@@ -73,6 +74,31 @@ struct Inner {
     readers: Readers,
     vault: Arc<Vault>,
     pokes: Arc<Pokes>,
+    log: Arc<Log>,
+}
+
+/// SQLite's write-ahead log, in which every commit is first. It is there as long as a connection is.
+struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+impl Log {
+    fn open(database: &Path) -> Result<Self> {
+        let mut path = database.as_os_str().to_owned();
+        path.push("-wal");
+        let path = PathBuf::from(path);
+        let file = File::options().read(true).write(true).open(&path);
+        match file {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(Error::File { attempt: "open", path, source }),
+        }
+    }
+
+    fn settle(&self) -> Result<()> {
+        let failed = |source| Error::File { attempt: "sync", path: self.path.clone(), source };
+        self.file.sync_data().map_err(failed)
+    }
 }
 
 impl Store {
@@ -89,8 +115,9 @@ impl Store {
         migrations::apply(&mut connection)?;
         let (vault, pokes) = (Arc::new(Vault::new(key)), Arc::new(Pokes::new()));
         let readers = Readers::open(path)?;
+        let log = Arc::new(Log::open(path)?);
         let writer = Writer::start(connection, vault.clone(), pokes.clone())?;
-        Ok(Self(Arc::new(Inner { writer, readers, vault, pokes })))
+        Ok(Self(Arc::new(Inner { writer, readers, vault, pokes, log })))
     }
 
     /// Runs `change` in one transaction on the writer. Once it is queued it completes, even if the
@@ -106,7 +133,34 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.0.writer.run(Priority::People, Box::new(change)).await
+        self.0.writer.run(Priority::People, Durability::Now, Box::new(change)).await
+    }
+
+    /// As [`Store::write`], without waiting for the disk: for what has been observed and would be
+    /// worth nothing after the machine has gone down, such as that a process runs. It outlives this
+    /// process; a later [`Store::write`] or [`Store::settle`] takes it to the disk as well.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn note<T, E>(
+        &self,
+        change: impl FnOnce(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.0.writer.run(Priority::People, Durability::Later, Box::new(change)).await
+    }
+
+    /// Waits until every change that was answered before is on the disk, in nobody's way.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn settle(&self) -> Result<()> {
+        let log = self.0.log.clone();
+        let settled = tokio::task::spawn_blocking(move || log.settle()).await;
+        settled.unwrap_or(Err(Error::Panicked))
     }
 
     /// As [`Store::write`], but lets everybody else go first. For housekeeping.
@@ -121,7 +175,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.0.writer.run(Priority::Sweeps, Box::new(change)).await
+        self.0.writer.run(Priority::Sweeps, Durability::Now, Box::new(change)).await
     }
 
     /// As [`Store::write`], for a thread that may block (`hythe admin`).

@@ -143,6 +143,28 @@ async fn a_panic_rolls_back_and_the_writer_goes_on() {
 }
 
 #[tokio::test]
+async fn a_note_does_not_wait_for_the_disk_and_what_comes_after_it_does() {
+    const NORMAL: i64 = 1;
+    const FULL: i64 = 2;
+    fn level(tx: &mut Tx<'_>) -> Result<i64> {
+        let levels = tx.all("SELECT synchronous FROM pragma_synchronous", &[], |row| row.take())?;
+        levels.first().copied().ok_or(Error::Stopped)
+    }
+    let (_directory, store) = store();
+    assert_eq!(store.write(level).await.expect("written"), FULL);
+    let noted = store.note(|tx| insert(tx, "ada@example.com").and_then(|()| level(tx)));
+    assert_eq!(noted.await.expect("noted"), NORMAL);
+    assert_eq!(emails(&store).await, ["ada@example.com"], "it is seen at once");
+    store.settle().await.expect("settled");
+    assert_eq!(store.write(level).await.expect("written"), FULL);
+    assert_eq!(store.sweep(level).await.expect("swept"), FULL);
+    assert_eq!(store.note(level).await.expect("noted"), NORMAL);
+    let blocking = store.clone();
+    let last = tokio::task::spawn_blocking(move || blocking.write_blocking(level));
+    assert_eq!(last.await.expect("no panic").expect("written"), FULL);
+}
+
+#[tokio::test]
 async fn people_go_before_sweeps() {
     let (_directory, store) = store();
     let busy = Busy::new(&store).await;

@@ -28,6 +28,16 @@ pub(crate) enum Priority {
     Sweeps,
 }
 
+/// When a change must be on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Before its caller hears of it.
+    Now,
+    /// With the next change that must be there at once. A change that was answered outlives the
+    /// process in any case, but perhaps not the machine.
+    Later,
+}
+
 /// The way to the writer thread. Dropping it lets the thread finish its queues and end.
 pub(crate) struct Writer {
     people: Option<mpsc::Sender<Job>>,
@@ -52,12 +62,17 @@ impl Writer {
     }
 
     /// Queues `change` and waits for its outcome. Once queued it runs, whoever still waits.
-    pub(crate) async fn run<T, E>(&self, priority: Priority, change: Change<T, E>) -> Result<T, E>
+    pub(crate) async fn run<T, E>(
+        &self,
+        priority: Priority,
+        durability: Durability,
+        change: Change<T, E>,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, outcome) = job(change);
+        let (job, outcome) = job(durability, change);
         self.queue(priority).send(job).await.map_err(|_| Error::Stopped)?;
         self.wake();
         outcome.await.unwrap_or_else(|_| Err(Error::Stopped.into()))
@@ -69,7 +84,7 @@ impl Writer {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, outcome) = job(change);
+        let (job, outcome) = job(Durability::Now, change);
         self.queue(Priority::People).blocking_send(job).map_err(|_| Error::Stopped)?;
         self.wake();
         outcome.blocking_recv().unwrap_or_else(|_| Err(Error::Stopped.into()))
@@ -150,18 +165,32 @@ fn work(mut connection: Connection, mut queues: Queues, vault: &Vault, pokes: &P
     }
 }
 
-fn job<T, E>(change: Change<T, E>) -> (Job, oneshot::Receiver<Result<T, E>>)
+fn job<T, E>(durability: Durability, change: Change<T, E>) -> (Job, oneshot::Receiver<Result<T, E>>)
 where
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
     let (answer, outcome) = oneshot::channel();
     let job: Job = Box::new(move |connection, vault, pokes| {
-        let done = catch_unwind(AssertUnwindSafe(|| transact(connection, vault, pokes, change)));
+        let transact = || {
+            wait_for_disk(connection, durability)?;
+            transact(connection, vault, pokes, change)
+        };
+        let done = catch_unwind(AssertUnwindSafe(transact));
         // The caller may have gone; the change stands all the same.
         let _ = answer.send(done.unwrap_or_else(|_| Err(Error::Panicked.into())));
     });
     (job, outcome)
+}
+
+/// Whether the commits to come wait for the disk.
+fn wait_for_disk(connection: &Connection, durability: Durability) -> Result<()> {
+    let level = match durability {
+        Durability::Now => "full",
+        Durability::Later => "normal",
+    };
+    let set = connection.pragma_update(None, "synchronous", level);
+    set.map_err(|source| Error::Transaction { source })
 }
 
 /// One transaction: committed on `Ok`, rolled back on `Err` and on a panic.

@@ -11,7 +11,7 @@ use store::dynos::Life;
 use store::one_offs;
 
 use crate::dyno::{self, Begin};
-use crate::launch::{self, Launch};
+use crate::launch::{self, Launch, Recorded};
 use crate::voice::Voice;
 
 use super::Reconciler;
@@ -32,23 +32,43 @@ impl Reconciler {
             return Ok(0);
         }
         let wanted = specs.len();
+        self.house.runtime.expect_starts();
         let now = self.house.now();
         let births = self.house.rooms.store.read(move |db| Ok(births(db, specs, now)));
         let births: Vec<Birth> = births.await.inspect_err(|_: &store::Error| {})?;
         let prepared: Vec<_> = births.into_iter().filter_map(|birth| self.prepare(birth)).collect();
         let rows: Vec<Life> = prepared.iter().map(|(birth, _)| birth.life.clone()).collect();
-        let written = self
-            .house
-            .rooms
-            .store
-            .write(move |tx| rows.iter().try_for_each(|life| store::dynos::insert(tx, life)));
-        written.await?;
+        let recorded = self.record(rows).await?;
         reached(Step::DynoRowWritten);
         let born = prepared.len();
-        for (birth, launch) in prepared {
+        for (birth, mut launch) in prepared {
+            launch.recorded = recorded.clone();
             self.bear(birth, launch);
         }
         Ok(wanted - born)
+    }
+
+    /// Writes the rows of dynos that are about to begin.
+    async fn record(&self, rows: Vec<Life>) -> store::Result<Recorded> {
+        let store = self.house.rooms.store.clone();
+        let once = rows.iter().any(|life| life.dyno.kind != DynoKind::Formation);
+        let insert = move |tx: &mut store::Tx<'_>| {
+            rows.iter().try_for_each(|life| store::dynos::insert(tx, life))
+        };
+        store.note(insert).await?;
+        if !once {
+            return Ok(Recorded::seen());
+        }
+        let (recording, recorded) = Recorded::soon();
+        self.house.tracker.spawn(async move {
+            let settled = store.settle().await;
+            if let Err(error) = &settled {
+                let error: &dyn std::error::Error = error;
+                tracing::error!(error, "could not take to the disk that one-off dynos begin");
+            }
+            recording.end(settled.is_ok());
+        });
+        Ok(recorded)
     }
 
     fn prepare(&self, birth: Birth) -> Option<(Birth, Launch)> {

@@ -59,6 +59,11 @@ impl Local {
         Ok(Self { config: config.clone(), dynos, slots, cancel, tracker })
     }
 
+    /// Has the wait before a container's start while rows are written and shims begin.
+    pub(super) fn expect_starts(&self) {
+        self.tracker.spawn_blocking(sandbox::rehearse);
+    }
+
     /// Starts a shim with what `launch` says.
     pub(super) async fn start(&self, launch: Launch) -> Result<(Shim, SocketAddr), Error> {
         let (dyno, port) = (launch.id, launch.port);
@@ -177,11 +182,19 @@ impl Local {
     }
 
     async fn start_in(&self, dir: &Path, slot: Slot, launch: Launch) -> Result<Shim, Error> {
+        let recorded = launch.recorded.clone();
         let frame = frames::encode(&self.spec(slot, launch));
         let frame = frame.map_err(Error::io("describe the dyno"))?;
         let mut child = self.spawn(dir).map_err(Error::io("start the program around the dyno"))?;
         reached(Step::ShimSpawned);
-        let listens = timeout(LISTEN, introduce(&mut child, &frame)).await;
+        let introduced = async {
+            // While the shim begins, for it does nothing that lasts before it is told what.
+            match recorded.settled().await {
+                true => introduce(&mut child, &frame).await,
+                false => Err(io::Error::other("the disk did not take that the dyno begins")),
+            }
+        };
+        let listens = timeout(LISTEN, introduced).await;
         let listens = listens.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         if let Err(error) = listens {
             // Nothing runs in it yet.

@@ -14,7 +14,7 @@ use store::dynos::Life;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::launch::Launch;
+use crate::launch::{Launch, Recorded};
 use crate::manager::start_on;
 use crate::runtime::Runtime;
 use crate::runtime::sim::Sim;
@@ -152,6 +152,7 @@ impl Bed {
             terminal: protocol::Terminal::Output,
             port: 1,
             shown_command: command.into(),
+            recorded: Recorded::seen(),
         });
     }
 }
