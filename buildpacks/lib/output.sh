@@ -1,4 +1,5 @@
-# What a build says, and the config vars of the app. Sourced by bin/compile of each buildpack.
+# What a build says, the config vars of the app, and how programs run with them. Sourced by bin/compile
+# of each buildpack.
 
 step() { echo "-----> $*"; }
 detail() { echo "       $*"; }
@@ -46,4 +47,20 @@ config_var() {
     fi
   done
   printf '%s' "$2"
+}
+
+# What every program of the build gets besides the config vars, as NAME=value.
+build_vars=()
+
+# Runs a program as the app's build: with its config vars.
+app_run() {
+  env ${config_vars[@]+"${config_vars[@]}"} ${build_vars[@]+"${build_vars[@]}"} "$@" 2>&1 < /dev/null
+}
+
+# Runs the app's own bin/$1, if it has one.
+run_hook() {
+  [[ -f bin/$1 ]] || return 0
+  step "Running bin/$1 hook"
+  chmod +x "bin/$1"
+  app_run "bin/$1" | indent || fail "bin/$1 failed; see above."
 }

@@ -47,7 +47,7 @@ write_profile() {
   mkdir -p .profile.d
   {
     printf 'export JAVA_HOME=%q\n' "$jdk"
-    cat "$pack_dir/profile/java.sh"
+    cat "$pack_dir"/{lib/memory,profile/java}.sh
   } > .profile.d/java.sh
   printf 'export JAVA_HOME=%q\nexport PATH=%q/bin:$PATH\n' "$jdk" "$jdk" > "$pack_dir/export"
 }

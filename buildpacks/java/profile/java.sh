@@ -2,17 +2,6 @@ export PATH="$JAVA_HOME/bin:$PATH"
 export LANG=${LANG:-C.UTF-8}
 
 # Heroku's sizes: the heap gets three fifths of a small dyno's memory, four fifths of a large one's.
-_hythe_memory_mib() {
-  local file bytes
-  for file in /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; do
-    if [[ -r $file ]] && read -r bytes < "$file" && [[ $bytes =~ ^[0-9]{1,15}$ ]]; then
-      echo $((bytes / 1048576))
-      return
-    fi
-  done
-  echo 512
-}
-
 if [[ ${JAVA_OPTS:-}${JAVA_TOOL_OPTIONS:-} != *-Xmx* ]]; then
   _hythe_mib=$(_hythe_memory_mib)
   if ((_hythe_mib <= 512)); then

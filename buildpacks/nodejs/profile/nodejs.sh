@@ -5,17 +5,6 @@ export NPM_CONFIG_UPDATE_NOTIFIER=${NPM_CONFIG_UPDATE_NOTIFIER:-false}
 export PATH="$HOME/.heroku/bin:$HOME/.heroku/node/bin:$PATH:$HOME/bin:$HOME/node_modules/.bin"
 
 # How many processes of WEB_MEMORY MiB fit into the dyno. Read as WEB_CONCURRENCY by cluster modules.
-_hythe_memory_mib() {
-  local file bytes
-  for file in /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; do
-    if [[ -r $file ]] && read -r bytes < "$file" && [[ $bytes =~ ^[0-9]{1,15}$ ]]; then
-      echo $((bytes / 1048576))
-      return
-    fi
-  done
-  echo 512
-}
-
 [[ ${WEB_MEMORY:-} =~ ^[1-9][0-9]{0,8}$ ]] || WEB_MEMORY=512
 export WEB_MEMORY
 export MEMORY_AVAILABLE=${MEMORY_AVAILABLE:-$(_hythe_memory_mib)}

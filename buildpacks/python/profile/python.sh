@@ -10,17 +10,6 @@ export GUNICORN_CMD_ARGS=${GUNICORN_CMD_ARGS:---access-logfile -}
 
 # How many processes of 256 MiB fit into the dyno, at most two for each CPU and one more. Read as
 # WEB_CONCURRENCY by gunicorn and uvicorn.
-_hythe_memory_mib() {
-  local file bytes
-  for file in /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; do
-    if [[ -r $file ]] && read -r bytes < "$file" && [[ $bytes =~ ^[0-9]{1,15}$ ]]; then
-      echo $((bytes / 1048576))
-      return
-    fi
-  done
-  echo 512
-}
-
 if [[ -z ${WEB_CONCURRENCY:-} ]]; then
   WEB_CONCURRENCY=$(($(_hythe_memory_mib) / 256))
   _hythe_most=$(($(nproc 2> /dev/null || echo 1) * 2 + 1))

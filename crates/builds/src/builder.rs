@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::{buildpacks, job, uploads, workspace};
 
 /// After a fault of the database the runner waits so long before it looks again.
-const BACK_OFF: Duration = Duration::from_secs(5);
+pub(crate) const BACK_OFF: Duration = Duration::from_secs(5);
 
 /// Everything the builder works with.
 pub struct Builder {

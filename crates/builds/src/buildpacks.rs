@@ -37,6 +37,7 @@ const PACKS: &[(&str, &[Embedded])] = embedded! {
         "bin/detect",
         "bin/compile",
         "bin/release",
+        "lib/memory.sh",
         "lib/npm.sh",
         "lib/output.sh",
         "lib/package.js",
@@ -51,6 +52,7 @@ const PACKS: &[(&str, &[Embedded])] = embedded! {
         "bin/release",
         "lib/django.sh",
         "lib/installers.sh",
+        "lib/memory.sh",
         "lib/output.sh",
         "lib/versions.sh",
         "profile/python.sh",
@@ -60,6 +62,7 @@ const PACKS: &[(&str, &[Embedded])] = embedded! {
         "bin/compile",
         "bin/release",
         "lib/jdk.sh",
+        "lib/memory.sh",
         "lib/output.sh",
         "profile/java.sh",
     ],
@@ -231,8 +234,8 @@ mod tests {
                     }
                 }
             }
-            // Not a buildpack's own; the second is linked to from those that use it.
-            let others = ["README.md", "lib/output.sh"];
+            // Not a buildpack's own; what is in lib is linked to from those that use it.
+            let others = ["README.md", "lib/memory.sh", "lib/output.sh"];
             files.retain(|file| !others.iter().any(|other| file == Path::new(other)));
             files.sort();
             files

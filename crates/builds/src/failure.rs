@@ -156,10 +156,7 @@ impl Failure {
                 " !     Build stopped: {self}.\n \
                  !     The operator must make room; apps that run are not affected.\n"
             ),
-            Self::Internal { .. } => {
-                " !     The platform failed, not the app; its log says how. Please try again.\n".to_owned()
-            }
-            other => format!(" !     {}.\n", sentence(&other.to_string())),
+            _ => format!(" !     {}\n", self.sentence()),
         };
         format!("\n{reason}\n !     Push failed\n")
     }

@@ -42,27 +42,23 @@ pub enum Packs {
 
 /// Host paths and where the build sees them.
 pub fn mounts(build: BuildId, place: &Workspace, cache: PathBuf, buildpacks: &Path) -> Vec<Mount> {
-    let mount =
-        |source: PathBuf, target: &str, writable| Mount { source, target: target.into(), writable };
     vec![
-        mount(place.tree(), &build_dir(build), true),
-        mount(cache, CACHE, true),
-        mount(place.results(), RESULTS, true),
-        mount(place.env(), ENV, false),
-        mount(buildpacks.to_owned(), BUILDPACKS, false),
-        mount(place.driver(), DRIVER, false),
-        mount(place.packs(), PACKS, false),
+        writable(place.tree(), &build_dir(build)),
+        writable(cache, CACHE),
+        writable(place.results(), RESULTS),
+        readable(place.env(), ENV),
+        readable(buildpacks.to_owned(), BUILDPACKS),
+        readable(place.driver(), DRIVER),
+        readable(place.packs(), PACKS),
     ]
 }
 
 /// What a dyno sees that fetches a source.
 pub fn source_mounts(place: &Workspace) -> Vec<Mount> {
-    let mount =
-        |source: PathBuf, target: &str, writable| Mount { source, target: target.into(), writable };
     vec![
-        mount(place.results(), RESULTS, true),
-        mount(place.driver(), DRIVER, false),
-        mount(place.packs(), PACKS, false),
+        writable(place.results(), RESULTS),
+        readable(place.driver(), DRIVER),
+        readable(place.packs(), PACKS),
     ]
 }
 
@@ -113,6 +109,14 @@ pub fn command(packs: &Packs) -> String {
         Packs::Set(_) => "set",
     };
     format!("exec {DRIVER} {mode}")
+}
+
+fn readable(source: PathBuf, target: &str) -> Mount {
+    Mount { source, target: target.into(), writable: false }
+}
+
+fn writable(source: PathBuf, target: &str) -> Mount {
+    Mount { writable: true, ..readable(source, target) }
 }
 
 /// `/tmp/build_<hex>`, as Heroku's builds see it.

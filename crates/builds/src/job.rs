@@ -222,6 +222,6 @@ fn record(build: &Build, outcome: &Result<(), Failure>) {
     }
 }
 
-fn warn(what: &'static str, error: &(dyn std::error::Error + 'static)) {
+pub(crate) fn warn(what: &'static str, error: &(dyn std::error::Error + 'static)) {
     tracing::warn!(error, "{what}");
 }

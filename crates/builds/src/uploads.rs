@@ -10,17 +10,14 @@ use control::slug_uploads;
 use model::{SlugUpload, UploadState};
 
 use crate::archive::{self, Limits};
-use crate::builder::House;
+use crate::builder::{BACK_OFF, House};
 use crate::failure::Failure;
-use crate::job::check_disk;
+use crate::job::{check_disk, warn};
 use crate::slug;
 use crate::workspace::remove_tree;
 
 /// An archive may hold so much when it is unpacked.
 const LIMITS: Limits = Limits { bytes: 4 << 30, entries: 500_000 };
-
-/// After a fault of the database it is looked again so much later.
-const BACK_OFF: Duration = Duration::from_secs(5);
 
 /// Packs what is uploaded, one after the other, until the server stops.
 pub(crate) async fn run(house: &Arc<House>) {
@@ -53,8 +50,7 @@ async fn pack_waiting(house: &House) -> control::Result<()> {
             return Ok(());
         };
         if let Err(error) = remove_tree(&house.config, &place).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "could not remove the directory of an uploaded slug");
+            warn("could not remove the directory of an uploaded slug", &error);
         }
         settle(house, &upload, packed).await?;
     }
