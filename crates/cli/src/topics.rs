@@ -11,6 +11,7 @@ pub(crate) mod drains;
 pub(crate) mod features;
 pub(crate) mod git;
 pub(crate) mod inside;
+pub(crate) mod listing;
 pub(crate) mod log_alerts;
 pub(crate) mod log_inputs;
 pub(crate) mod log_search;

@@ -6,8 +6,9 @@ use std::process::Command;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::apps::{confirm, json_out, read};
+use super::apps::confirm;
 use super::domains;
+use super::listing::Listing;
 use crate::client::{Client, Method, segment};
 use crate::failure::{Failure, Outcome, on_file};
 use crate::screen::Screen;
@@ -18,28 +19,18 @@ use crate::wire::{Domain, SniEndpoint};
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    flags: AppFlags,
-    /// Output in json format
-    #[arg(short, long)]
-    json: bool,
+    listing: Listing,
 }
 
 impl List {
     pub(crate) fn run(self, session: &Session) -> Outcome {
-        let target = session.target(&self.flags)?;
-        let values: Vec<Value> = target.client.list(&path(&target.app))?;
+        let Some((target, endpoints)) = self.listing.read(session, path)? else { return Ok(()) };
         let screen = &session.screen;
-        if self.json {
-            return json_out(screen, &Value::Array(values));
-        }
-        if values.is_empty() {
+        if endpoints.is_empty() {
             screen.line(&format!("{} has no SSL certificates.", target.app))?;
             return screen.line("Use hythe certs:add CRT KEY to add one.");
         }
-        let mut rows = Vec::new();
-        for value in values {
-            rows.push(row(read(value)?));
-        }
+        let mut rows: Vec<_> = endpoints.into_iter().map(row).collect();
         rows.sort();
         let heads = ["Name", "Common Name(s)", "Expires", "Trusted", "Type", "Domains"];
         tables::table(screen, &heads, &rows)

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::apps::{json_out, read};
+use super::listing::Listing;
 use crate::client::{Client, Method, segment};
 use crate::failure::{Failure, Outcome};
 use crate::session::{AppFlags, Session};
@@ -18,21 +19,14 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    flags: AppFlags,
-    /// Output in json format
-    #[arg(short, long)]
-    json: bool,
+    listing: Listing,
 }
 
 impl List {
     pub(crate) fn run(self, session: &Session) -> Outcome {
-        let target = session.target(&self.flags)?;
-        let values: Vec<Value> = target.client.list(&path(&target.app))?;
+        let listed = self.listing.read::<Domain>(session, path)?;
+        let Some((target, domains)) = listed else { return Ok(()) };
         let screen = &session.screen;
-        if self.json {
-            return json_out(screen, &Value::Array(values));
-        }
-        let domains = values.into_iter().map(read::<Domain>).collect::<Outcome<Vec<_>>>()?;
         let (own, custom): (Vec<_>, Vec<_>) =
             domains.into_iter().partition(|domain| domain.kind == "heroku");
         screen.header(&format!("{} Default Domain", target.app))?;

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::apps::{json_out, read};
+use super::listing::Listing;
 use crate::client::{Method, segment};
 use crate::failure::Outcome;
 use crate::screen::Screen;
@@ -14,21 +15,14 @@ use crate::wire::{DrainStatus, LogDrain};
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    flags: AppFlags,
-    /// Output in json format
-    #[arg(short, long)]
-    json: bool,
+    listing: Listing,
 }
 
 impl List {
     pub(crate) fn run(self, session: &Session) -> Outcome {
-        let target = session.target(&self.flags)?;
-        let values: Vec<Value> = target.client.list(&path(&target.app))?;
+        let listed = self.listing.read::<LogDrain>(session, path)?;
+        let Some((target, drains)) = listed else { return Ok(()) };
         let screen = &session.screen;
-        if self.json {
-            return json_out(screen, &Value::Array(values));
-        }
-        let drains = values.into_iter().map(read::<LogDrain>).collect::<Outcome<Vec<_>>>()?;
         if drains.is_empty() {
             return Ok(());
         }

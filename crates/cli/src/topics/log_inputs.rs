@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::apps::{json_out, read};
+use super::listing::Listing;
 use crate::client::{Method, segment};
 use crate::failure::Outcome;
 use crate::session::{AppFlags, Session};
@@ -13,24 +14,16 @@ use crate::wire::LogInput;
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    flags: AppFlags,
-    /// Output in json format
-    #[arg(short, long)]
-    json: bool,
+    listing: Listing,
 }
 
 impl List {
     pub(crate) fn run(self, session: &Session) -> Outcome {
-        let target = session.target(&self.flags)?;
-        let values: Vec<Value> = target.client.get(&path(&target.app))?;
+        let Some((target, inputs)) = self.listing.read(session, path)? else { return Ok(()) };
         let screen = &session.screen;
-        if self.json {
-            return json_out(screen, &Value::Array(values));
-        }
-        if values.is_empty() {
+        if inputs.is_empty() {
             return screen.line(&format!("There are no log inputs of {}", target.app));
         }
-        let inputs = values.into_iter().map(read::<LogInput>).collect::<Outcome<Vec<_>>>()?;
         let row = |input: LogInput| {
             let numbers = [input.accepted.to_string(), input.refused.to_string()];
             let [accepted, refused] = numbers;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::apps::{json_out, read};
 use super::drains::print_status;
+use super::listing::Listing;
 use crate::client::{Method, segment};
 use crate::failure::{Failure, Outcome};
 use crate::session::{AppFlags, Session};
@@ -14,25 +15,17 @@ use crate::wire::{App, DrainStatus, TelemetryDrain};
 #[derive(Args)]
 pub(crate) struct List {
     #[command(flatten)]
-    flags: AppFlags,
-    /// Output in json format
-    #[arg(short, long)]
-    json: bool,
+    listing: Listing,
 }
 
 impl List {
     pub(crate) fn run(self, session: &Session) -> Outcome {
-        let target = session.target(&self.flags)?;
-        let path = format!("/apps/{}/telemetry-drains", segment(&target.app));
-        let values: Vec<Value> = target.client.list(&path)?;
+        let path = |app: &str| format!("/apps/{}/telemetry-drains", segment(app));
+        let Some((target, drains)) = self.listing.read(session, path)? else { return Ok(()) };
         let screen = &session.screen;
-        if self.json {
-            return json_out(screen, &Value::Array(values));
-        }
-        if values.is_empty() {
+        if drains.is_empty() {
             return screen.line(&format!("There are no telemetry drains in {}", target.app));
         }
-        let drains = values.into_iter().map(read::<TelemetryDrain>).collect::<Outcome<Vec<_>>>()?;
         screen.header(&format!("{} Telemetry Drains", target.app))?;
         let row = |drain: TelemetryDrain| {
             vec![drain.id, drain.signals.join(", "), drain.exporter.endpoint]

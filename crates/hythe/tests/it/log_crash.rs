@@ -27,14 +27,7 @@ const MAY_BE_LOST: u64 = 1000;
 fn a_killed_server_loses_a_moment_at_most_and_repeats_nothing() {
     let mut server = server();
     let person = server.person();
-    let files = [
-        ("server.js", WEB),
-        ("package.json", r#"{"name":"small","version":"1.0.0"}"#),
-        ("Procfile", "web: node server.js\n"),
-    ];
-    let dir = person.app("small", &files);
-    let _created = person.heroku(&["create", "demo"]);
-    let _transcript = small_app::push(&server, &person, &dir);
+    small_app::deployed(&server, &person, WEB, "web: node server.js\n");
     small_app::answer(&server);
     let read = || {
         let args = ["logs", "-a", "demo", "--dyno-name", "web.1", "--source", "app", "-n", "10000"];

@@ -123,14 +123,7 @@ fn deployed(port: u16) -> (Server, Person) {
     );
     let server = Server::start_with(binary(), &settings);
     let person = server.person();
-    let files = [
-        ("server.js", WEB),
-        ("package.json", r#"{"name":"small","version":"1.0.0"}"#),
-        ("Procfile", "web: node server.js\n"),
-    ];
-    let dir = person.app("small", &files);
-    let _created = person.heroku(&["create", "demo"]);
-    let _transcript = small_app::push(&server, &person, &dir);
+    small_app::deployed(&server, &person, WEB, "web: node server.js\n");
     small_app::answer(&server);
     (server, person)
 }

@@ -151,14 +151,7 @@ fn lives(lines: &[String]) -> Vec<Life> {
 fn a_tail_goes_on_over_a_deploy_and_a_crash_and_nothing_is_lost_or_repeated() {
     let server = server();
     let person = server.person();
-    let files = [
-        ("server.js", COUNTING),
-        ("package.json", r#"{"name":"small","version":"1.0.0"}"#),
-        ("Procfile", "web: node server.js\n"),
-    ];
-    let dir = person.app("small", &files);
-    let _created = person.heroku(&["create", "demo"]);
-    let _transcript = small_app::push(&server, &person, &dir);
+    let dir = small_app::deployed(&server, &person, COUNTING, "web: node server.js\n");
     small_app::answer(&server);
 
     let mut tail = Tail::start(&person);

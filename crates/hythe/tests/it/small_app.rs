@@ -35,19 +35,26 @@ pub fn created(person: &Person, procfile: &str) -> PathBuf {
     dir
 }
 
+/// `demo` with `web` as its server and these process types, pushed; gives its directory.
+#[track_caller]
+pub fn deployed(server: &Server, person: &Person, web: &str, procfile: &str) -> PathBuf {
+    let files = [
+        ("server.js", web),
+        ("package.json", r#"{"name":"small","version":"1.0.0"}"#),
+        ("Procfile", procfile),
+    ];
+    let dir = person.app("small", &files);
+    let _created = person.heroku(&["create", "demo"]);
+    let _transcript = push(server, person, &dir);
+    dir
+}
+
 /// A server with these settings and `demo` on it: `web` as its server, and a worker that only waits.
 #[track_caller]
 pub fn deployed_with_worker(settings: &str, web: &str) -> (Server, Person) {
     let server = Server::start_with(binary(), settings);
     let person = server.person();
-    let _created = person.heroku(&["create", "demo"]);
-    let files = [
-        ("server.js", web),
-        ("package.json", r#"{"name":"small","version":"1.0.0"}"#),
-        ("Procfile", "web: node server.js\nworker: sleep 1000000\n"),
-    ];
-    let dir = person.app("small", &files);
-    let _transcript = push(&server, &person, &dir);
+    deployed(&server, &person, web, "web: node server.js\nworker: sleep 1000000\n");
     (server, person)
 }
 
